@@ -1,0 +1,444 @@
+//! What the ledger holds: one entry per fact, as JSON that is hashed as it stands.
+//!
+//! In an entry, sources, collectors, checks and controls stand plain. People and resources stand as pseudonyms, whose
+//! link to names lives beside the bodies and can be erased. Every stored form has a version; a reader that meets an
+//! entry kind it does not know keeps it as [`Fact::Other`] and goes on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BodyId, Change, CheckCounts, CheckId, ControlId, Duration, FindingReason, FindingValue, FrameworkId, Gap,
+    GapReason, Outcome, Pseudonym, Reconciliation, ResourceType, RowAddress, Severity, Slot, SourceId, StreamId,
+    Timestamp, Trigger,
+};
+
+/// The version of the entry format that this program writes.
+pub const VERSION: u32 = 1;
+
+/// The greatest size of an entry in bytes; the tile format of C2SP stops at 65,535.
+pub const GREATEST_SIZE: usize = 16 * 1024;
+
+/// One entry of the ledger.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Format version.
+    pub v: u32,
+    /// The sequencer's time: never decreases from entry to entry.
+    pub at: Timestamp,
+    /// Facts that may be recorded once only carry a key; a second entry with the same key is never written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idem: Option<String>,
+    /// The fact.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// The kinds of fact, by the name in the field `t`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum Fact {
+    /// The birth of the ledger, always entry 0.
+    Genesis(Genesis),
+    /// What measured: digests of binary, settings, checks and catalogues, when one of them changes.
+    Version(Version),
+    /// When a stream is due from now on.
+    Schedule(Schedule),
+    /// A run is about to begin.
+    Intent(Intent),
+    /// A run ended.
+    Run(Run),
+    /// Slots that nobody ran.
+    Missed(Missed),
+    /// What all checks say of one run's populations.
+    Observation(Observations),
+    /// A step in the life of a deviation.
+    Deviation(Deviation),
+    /// A stream stopped giving complete evidence, or gives it again.
+    Coverage(Coverage),
+    /// The conclusion about a control changed.
+    Finding(Finding),
+    /// A receiver accepted or refused a notification.
+    Delivery(Delivery),
+    /// The clock was stepped.
+    Clock(ClockStep),
+    /// A kind written by a later version.
+    #[serde(other)]
+    Other,
+}
+
+impl Fact {
+    /// The name of the kind, as in the field `t`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fact::Genesis(_) => "genesis",
+            Fact::Version(_) => "version",
+            Fact::Schedule(_) => "schedule",
+            Fact::Intent(_) => "intent",
+            Fact::Run(_) => "run",
+            Fact::Missed(_) => "missed",
+            Fact::Observation(_) => "observation",
+            Fact::Deviation(_) => "deviation",
+            Fact::Coverage(_) => "coverage",
+            Fact::Finding(_) => "finding",
+            Fact::Delivery(_) => "delivery",
+            Fact::Clock(_) => "clock",
+            Fact::Other => "other",
+        }
+    }
+}
+
+/// Entry 0.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Genesis {
+    /// The ledger's name in every checkpoint.
+    pub origin: String,
+    /// The verifier key of its first signing key, as one line of C2SP signed-note.
+    pub key: String,
+    /// The program that made it, `evidenced 0.1.0`.
+    pub program: String,
+}
+
+/// What measured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// `evidenced 0.1.0`.
+    pub program: String,
+    /// SHA-256 of the running binary.
+    pub binary: String,
+    /// SHA-256 of the settings as read, secrets excluded (they are references).
+    pub settings: String,
+    /// SHA-256 over all checks in force.
+    pub checks: String,
+    /// SHA-256 over all catalogues in force.
+    pub frameworks: String,
+    /// A body with the checks' source text, so that any observation can be recomputed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks_body: Option<BodyId>,
+}
+
+/// When a stream is due.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The stream.
+    pub stream: StreamId,
+    /// Five cron fields, or `every: 15m`. `None`: the stream was taken out of the settings.
+    pub expression: Option<String>,
+    /// The time zone of the cron fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Slots after this moment are due.
+    pub from: Timestamp,
+}
+
+/// A size and root of the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TreeHead {
+    /// Number of entries.
+    pub size: u64,
+    /// RFC 6962 root, 64 hexadecimal digits.
+    pub root: String,
+}
+
+/// A run is about to begin.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// The stream.
+    pub stream: StreamId,
+    /// Why it runs.
+    pub trigger: Trigger,
+    /// The ledger as it was known then: a lower bound on the run's time, once that head is anchored.
+    pub after: TreeHead,
+}
+
+/// A run ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// The stream.
+    pub stream: StreamId,
+    /// The intent it fulfils.
+    pub intent: u64,
+    /// The stream's run entry before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<u64>,
+    /// Why it ran.
+    pub trigger: Trigger,
+    /// Version of the collector's meaning.
+    pub collector_version: u32,
+    /// When it began and ended.
+    pub started: Timestamp,
+    /// See `started`.
+    pub ended: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who the source says we are, as a pseudonym.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Pseudonym>,
+    /// Number of exchanges, and the body that lists them, one line of JSON each.
+    pub calls: u32,
+    /// See `calls`; `None` when there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<BodyId>,
+    /// The populations, sorted by type.
+    pub populations: Vec<PopulationManifest>,
+    /// Body with who changed what lately, when the source says: one JSON document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<BodyId>,
+    /// What could not be read. At most [`Run::GAPS`] stand here, the most telling first; `more_gaps` counts the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// See `gaps`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_gaps: u64,
+}
+
+impl Run {
+    /// How many gaps stand in the entry itself.
+    pub const GAPS: usize = 20;
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// A population as the ledger holds it: counted, committed row by row, revealing nobody.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PopulationManifest {
+    /// What kind of resource.
+    #[serde(rename = "type")]
+    pub kind: ResourceType,
+    /// How many.
+    pub count: u64,
+    /// Whether that is all there are.
+    pub complete: bool,
+    /// The manifest: a body of lines `pseudonym commitment`, sorted, one per resource. `None` when count is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<BodyId>,
+    /// The second count, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<Reconciliation>,
+}
+
+/// Why nobody ran a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissedReason {
+    /// The daemon was not running.
+    NotRunning,
+    /// The run before it had not ended.
+    StillRunning,
+    /// The daemon had begun it and died, or was stopped, before there was anything to judge.
+    Interrupted,
+}
+
+impl MissedReason {
+    /// The words that people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MissedReason::NotRunning => "the daemon was not running",
+            MissedReason::StillRunning => "the run before it was still running",
+            MissedReason::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Slots that nobody ran, or whose run never ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Missed {
+    /// The stream.
+    pub stream: StreamId,
+    /// The first slot of the range.
+    pub first: Slot,
+    /// The last slot of the range; equal to `first` for one slot.
+    pub last: Slot,
+    /// How many slots the range holds.
+    pub count: u64,
+    /// Why.
+    pub reason: MissedReason,
+    /// The intent that came to nothing, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<u64>,
+}
+
+/// What all checks say of one run's populations.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Observations {
+    /// The stream.
+    pub stream: StreamId,
+    /// The run judged.
+    pub run: u64,
+    /// The observation entry whose counts and rows hold word for word, when nothing changed; then `checks` and
+    /// `manifest` are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<u64>,
+    /// One line per check, sorted by check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckLine>,
+    /// Number of rows in the manifest.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
+    /// The manifest: a body of lines `check pseudonym value commitment`, sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<BodyId>,
+}
+
+/// What one check says of one run, counted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckLine {
+    /// The check.
+    pub check: CheckId,
+    /// Digest of its definition and parameters.
+    pub version: String,
+    /// Whether the population it spoke of was read completely.
+    pub complete: bool,
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: CheckCounts,
+}
+
+/// A step in the life of a deviation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Deviation {
+    /// The check.
+    pub check: CheckId,
+    /// The source.
+    pub source: SourceId,
+    /// What kind of resource.
+    pub kind: ResourceType,
+    /// Which one.
+    pub resource: Pseudonym,
+    /// The step.
+    pub change: Change,
+    /// Which opening, from 1.
+    pub episode: u32,
+    /// How much it matters.
+    pub severity: Severity,
+    /// It was so when the check first looked at this source.
+    pub baseline: bool,
+    /// The observation that shows it; for *gone* the run whose complete population lacks it.
+    pub is: RowAddress,
+    /// The observation before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<RowAddress>,
+    /// The entry that opened the episode; `None` on opening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<u64>,
+    /// A body with names, values before and after, and the actor: [`DeviationDetail`].
+    pub detail: BodyId,
+}
+
+/// What stands in the body of a deviation.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeviationDetail {
+    /// The resource.
+    pub resource: crate::ResourceKey,
+    /// The name people know it by.
+    pub name: String,
+    /// The fields of the check before, as far as they were read.
+    pub before: std::collections::BTreeMap<String, serde_json::Value>,
+    /// When `before` was seen.
+    pub before_at: Option<Timestamp>,
+    /// The fields now; empty when the resource is gone.
+    pub after: std::collections::BTreeMap<String, serde_json::Value>,
+    /// When `after` was seen: the end of the run.
+    pub after_at: Timestamp,
+    /// Who changed it.
+    pub actor: Result<crate::Actor, crate::UnknownActor>,
+    /// When the source says it was changed.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// A stream stopped giving complete evidence, or gives it again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The stream.
+    pub stream: StreamId,
+    /// `true`: lost with this entry; `false`: restored.
+    pub lost: bool,
+    /// Which loss, from 1.
+    pub episode: u32,
+    /// The run or missed entry that shows it.
+    pub by: u64,
+    /// The most telling reason of the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<GapReason>,
+    /// Checks gone blind, in whole or in part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blind: Vec<CheckId>,
+    /// The entry that opened the loss; `None` on opening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<u64>,
+}
+
+/// The conclusion about a control changed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// The catalogue.
+    pub framework: FrameworkId,
+    /// The control.
+    pub control: ControlId,
+    /// The conclusion.
+    pub value: FindingValue,
+    /// Its reason.
+    pub reason: FindingReason,
+    /// The conclusion before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<FindingValue>,
+    /// The observation entries it rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests_on: Vec<u64>,
+}
+
+/// What became of a notification.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The notification's own id: the same on every try.
+    pub notification: String,
+    /// The receiver by its name in the settings.
+    pub receiver: String,
+    /// What it told: `firing`, `resolved`, `baseline`.
+    pub tells: String,
+    /// The entries it told of: deviations or coverage.
+    pub about: Vec<u64>,
+    /// Whether the receiver took it. A refusal is recorded once, not at every try.
+    pub accepted: bool,
+    /// The receiver's answer in a few words: `202`, `connection refused`.
+    pub answer: String,
+    /// How many tries it took so far.
+    pub tries: u32,
+}
+
+/// The clock was stepped while the daemon ran, or since its last entry.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClockStep {
+    /// What the clock should have shown, by the monotonic clock or the ledger's last entry.
+    pub expected: Timestamp,
+    /// What it showed.
+    pub shown: Timestamp,
+    /// The length of the step.
+    pub by: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_reads_back_and_a_later_kind_is_kept() {
+        let entry = Entry {
+            v: VERSION,
+            at: Timestamp::from_millis(5),
+            idem: None,
+            fact: Fact::Intent(Intent {
+                stream: "keycloak:acme/realm".parse().unwrap(),
+                trigger: Trigger::Slot(Slot(Timestamp::from_millis(0))),
+                after: TreeHead { size: 1, root: "00".into() },
+            }),
+        };
+        let text = serde_json::to_string(&entry).unwrap();
+        assert!(text.contains(r#""t":"intent""#), "{text}");
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+
+        let later = r#"{"v":2,"at":"2030-01-01T00:00:00.000Z","t":"hologram","x":1}"#;
+        assert_eq!(serde_json::from_str::<Entry>(later).unwrap().fact, Fact::Other);
+    }
+}

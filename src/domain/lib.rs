@@ -1,0 +1,31 @@
+//! The nouns of evidenced, one word for one thing.
+//!
+//! Nothing here does I/O, waits, or reads a clock: time, randomness and identity come in as arguments. Every other
+//! crate speaks in these types. The order of the modules is the order of the story: when, what, what was asked, what
+//! was found, what a check says of it, what follows, and how all of it is written into the ledger.
+
+mod time;
+pub use time::{Clock, Duration, ParseDurationError, ParseTimestampError, Timestamp};
+
+mod id;
+pub use id::{
+    BodyId, CheckId, CollectorName, ControlId, FrameworkId, IdError, Pseudonym, ResourceKey, ResourceType, RowAddress,
+    SourceId, StreamId,
+};
+
+mod run;
+pub use run::{
+    Actor, ChangeEvent, CollectionRun, Exchange, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource,
+    Slot, Trigger, Try, UnknownActor,
+};
+
+mod check;
+pub use check::{
+    Bearing, CheckCounts, Finding, FindingReason, FindingValue, LinkState, Mapping, Observation, ObservationValue,
+    Severity,
+};
+
+mod deviation;
+pub use deviation::{Change, DeviationState, transition};
+
+pub mod entry;

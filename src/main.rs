@@ -1,0 +1,2 @@
+//! evidenced.
+fn main() {}
