@@ -226,8 +226,6 @@ pub enum MissedReason {
     NotRunning,
     /// The run before it had not ended.
     StillRunning,
-    /// The daemon had begun it and died, or was stopped, before there was anything to judge.
-    Interrupted,
 }
 
 impl MissedReason {
@@ -236,12 +234,11 @@ impl MissedReason {
         match self {
             MissedReason::NotRunning => "the daemon was not running",
             MissedReason::StillRunning => "the run before it was still running",
-            MissedReason::Interrupted => "interrupted",
         }
     }
 }
 
-/// Slots that nobody ran, or whose run never ended.
+/// Slots that nobody ran. A run that was begun and never ended is a failed run, not a missed slot.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Missed {
     /// The stream.
@@ -254,9 +251,6 @@ pub struct Missed {
     pub count: u64,
     /// Why.
     pub reason: MissedReason,
-    /// The intent that came to nothing, when there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<u64>,
 }
 
 /// What all checks say of one run's populations.
