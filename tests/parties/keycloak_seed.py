@@ -291,6 +291,9 @@ def realm_settings(posture):
         "attributes": {"adminEventsExpiration": "31536000"},
         # One administrator plays several changes within the half minute that a code lives.
         "otpPolicyCodeReusable": True,
+        # The server takes a one-time code policy as a whole or not at all.
+        "otpPolicyType": "totp", "otpPolicyAlgorithm": "HmacSHA1", "otpPolicyDigits": 6, "otpPolicyPeriod": 30,
+        "otpPolicyLookAheadWindow": 1, "otpPolicyInitialCounter": 0,
     }
     if posture == "good":
         return realm, []
