@@ -159,7 +159,7 @@ impl fmt::Display for Duration {
         let (s, m, h, d) = (ms / 1000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
         match () {
             () if ms < 1000 => write!(f, "{ms} ms"),
-            () if s < 60 && ms % 1000 == 0 => write!(f, "{s} s"),
+            () if s < 60 && ms.is_multiple_of(1000) => write!(f, "{s} s"),
             () if s < 60 => write!(f, "{s}.{} s", ms % 1000 / 100),
             () if m < 60 => write!(f, "{m} min"),
             () if h < 48 && m % 60 == 0 => write!(f, "{h} h"),
@@ -204,7 +204,7 @@ impl Serialize for Duration {
     /// In the form that is read back: the largest unit that divides it.
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-        match units.iter().find(|(n, _)| self.0 != 0 && self.0 % n == 0) {
+        match units.iter().find(|(n, _)| self.0 != 0 && self.0.is_multiple_of(*n)) {
             Some((n, unit)) => s.collect_str(&format_args!("{}{unit}", self.0 / n)),
             None => s.collect_str(&format_args!("{}ms", self.0)),
         }
