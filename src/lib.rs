@@ -1,1 +1,3 @@
 //! evidenced.
+
+pub mod schedule;
