@@ -169,7 +169,7 @@ def client(client_id, **settings):
 
 # --- The organisation, as data ----------------------------------------------------------------------------------------
 
-def organisation(posture, users, reader_token_seconds):
+def organisation(realm_name, posture, users, reader_token_seconds):
     """Realm, people, groups, roles, clients and the truth about them, by name; nothing is read from a server."""
     bad = posture == "bad"
     truth = {check: {"deviates": [], "conforms": [], "not_applicable": []} for check in CHECKS}
@@ -274,6 +274,10 @@ def organisation(posture, users, reader_token_seconds):
     truth["keycloak.admin.second_factor"]["not_applicable"].append(
         {"name": "service-account-provisioner", "reason": "service account"})
 
+    # A person made by hand or by signing up holds the realm's default role; an imported one only when told so.
+    for someone in people:
+        someone["realmRoles"] = [f"default-roles-{realm_name}", *someone.get("realmRoles", [])]
+
     realm |= {"users": people, "groups": groups, "roles": {"realm": roles}, "clients": clients}
     return realm, truth, visible
 
@@ -314,7 +318,8 @@ def realm_settings(posture):
 # --- Commands ---------------------------------------------------------------------------------------------------------
 
 def seed(master, options):
-    realm, truth, visible = organisation(options.posture, options.users, options.reader_token_seconds)
+    realm, truth, visible = organisation(
+        options.realm, options.posture, options.users, options.reader_token_seconds)
     name, base = options.realm, f"/admin/realms/{options.realm}"
     master.call("DELETE", base, expect=(204, 404))
     master.call("POST", "/admin/realms", {"realm": name, "id": name if options.fixed_id else None, **realm})
