@@ -1,0 +1,1 @@
+//! Alerts, a network and a clock to test with.

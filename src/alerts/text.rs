@@ -1,0 +1,267 @@
+//! An alert as one screen of plain text, the same for a terminal, a chat and a pager.
+//!
+//! Names and values come from the sources, so strangers choose them. Nothing of theirs can break a line, steer a
+//! terminal, turn the direction of writing, or begin a tag, a mention or a link in a receiver that takes text for
+//! markup; what had to be replaced shows as `�`, `‹`, `›` or `'`. The exact bytes are in the evidence.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use domain::{Actor, Timestamp, UnknownActor};
+use query::{Alert, AlertClass, AlertState, Seen};
+use serde_json::Value;
+
+use crate::notification::{Notification, Tells};
+
+/// How much of an alert fits; the rest is counted and stands behind the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Budget {
+    /// Characters of one value.
+    pub(crate) value: usize,
+    /// Characters of a title, a name or a sentence.
+    pub(crate) line: usize,
+    /// Values on each side of the change.
+    pub(crate) values: usize,
+    /// Notes, and controls.
+    pub(crate) notes: usize,
+}
+
+impl Budget {
+    /// What fits one screen: at most about 6,000 characters, in practice ten lines.
+    pub(crate) const SCREEN: Budget = Budget { value: 80, line: 240, values: 6, notes: 8 };
+}
+
+/// The alert as people read it: what is wrong, before and after, who, controls and owner, what to do first, where the
+/// evidence is, and why it matters that much.
+pub fn render(alert: &Alert) -> String {
+    page(alert, None, Budget::SCREEN)
+}
+
+/// The same for a receiver, which may never have heard that the condition held.
+pub fn notification(notification: &Notification) -> String {
+    page(&notification.alert, Some(notification), Budget::SCREEN)
+}
+
+/// One line: how grave, what, where.
+pub fn summary(alert: &Alert) -> String {
+    let Budget { line, .. } = Budget::SCREEN;
+    format!("{}  {}: {}", head(alert), clean(&alert.title, line), clean(&alert.subject, line))
+}
+
+/// Since when the source cannot be read, while the condition still holds as far as anyone knows.
+pub(crate) fn still_open(alert: &Alert) -> Option<String> {
+    let since =
+        alert.unread_since.filter(|_| alert.state == AlertState::Firing && alert.class == AlertClass::Deviation)?;
+    let seen = alert.is.as_ref().map_or(alert.opened_at, |is| is.at);
+    Some(format!("STILL OPEN, last seen {}; {} unreadable since {}", moment(seen), alert.source, moment(since)))
+}
+
+/// The person or program, or why nobody can be named.
+pub(crate) fn who(who: &Result<Actor, UnknownActor>, line: usize) -> String {
+    match who {
+        Ok(Actor { name, id, from }) => {
+            let mut text = clean(name, line);
+            if id != name && !id.is_empty() {
+                let _ = write!(text, " ({})", clean(id, line));
+            }
+            if let Some(from) = from {
+                let _ = write!(text, ", from {}", clean(from, line));
+            }
+            text
+        }
+        Err(UnknownActor { reason }) => format!("unknown: {}", clean(reason, line)),
+    }
+}
+
+/// The values of one side, those that differ from the other side first: `bruteForceProtected: false, failures: 5`.
+pub(crate) fn values(side: &Seen, other: Option<&Seen>, budget: Budget) -> String {
+    let all = changed_first(side, other);
+    let mut text = Vec::new();
+    for (name, value) in all.iter().take(budget.values) {
+        let value = if *value == "" { "\"\"".to_owned() } else { shown(value, budget.value) };
+        text.push(format!("{}: {value}", clean(name, budget.value)));
+    }
+    if let Some(more) = all.len().checked_sub(budget.values).filter(|more| *more > 0) {
+        text.push(format!("… and {more} more"));
+    }
+    if text.is_empty() { "no values".to_owned() } else { text.join(", ") }
+}
+
+/// The first of many, and how many more there are.
+pub(crate) fn some<T: std::fmt::Display>(all: &[T], most: usize, line: usize) -> Vec<String> {
+    let mut text: Vec<String> = all.iter().take(most).map(|one| clean(&one.to_string(), line)).collect();
+    if all.len() > most {
+        text.push(format!("… and {} more", all.len() - most));
+    }
+    text
+}
+
+/// A strange text made harmless: one line, no control or invisible characters, nothing that begins a tag, a mention or
+/// a link, at most `most` characters and then how many were left out.
+pub fn clean(text: &str, most: usize) -> String {
+    let mut harmless = String::new();
+    for (i, c) in text.chars().enumerate() {
+        if i == most {
+            let _ = write!(harmless, "… (+{} characters)", text.chars().count() - most);
+            break;
+        }
+        match c {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' | '\u{85}' => harmless.push(' '),
+            '<' => harmless.push('‹'),
+            '>' => harmless.push('›'),
+            '`' => harmless.push('\''),
+            '(' if harmless.ends_with(']') => harmless.push_str(" ("),
+            c if c.is_control() || is_invisible(c) => harmless.push('\u{fffd}'),
+            c => harmless.push(c),
+        }
+    }
+    harmless
+}
+
+/// Characters that take no room or turn the direction of what follows.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A value of a field: a text without its quotes, anything else as JSON.
+fn shown(value: &Value, most: usize) -> String {
+    match value {
+        Value::String(text) => clean(text, most),
+        other => clean(&other.to_string(), most),
+    }
+}
+
+/// A moment in UTC as people read it: `2026-11-22 02:56:10 UTC`.
+pub(crate) fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    match text.get(..19).and_then(|second| second.split_once('T')) {
+        Some((date, time)) => format!("{date} {time} UTC"),
+        None => text,
+    }
+}
+
+/// The first word: how grave while it holds, what became of it afterwards.
+fn head(alert: &Alert) -> String {
+    match (alert.class, alert.state) {
+        (AlertClass::Baseline, _) => "BASELINE".to_owned(),
+        (_, AlertState::Firing) => alert.severity.as_str().to_uppercase(),
+        (AlertClass::Coverage, AlertState::Resolved) => "RESTORED".to_owned(),
+        (_, AlertState::Resolved) => "RESOLVED".to_owned(),
+        (_, AlertState::Gone) => "GONE".to_owned(),
+    }
+}
+
+fn page(alert: &Alert, sent: Option<&Notification>, budget: Budget) -> String {
+    let firing = alert.state == AlertState::Firing;
+    let mut page = format!("{}          {}\n", summary(alert), alert.source);
+    let mut line = |label: &str, text: &str| {
+        let _ = writeln!(page, "{label:<8}{text}");
+    };
+    if let Some(text) = still_open(alert) {
+        line("", &text);
+    }
+    match (alert.class, firing) {
+        (AlertClass::Deviation, true) => {
+            line("was", &before(alert, budget));
+            line("is", &now(alert, budget));
+            line("who", &who(&alert.who, budget.line));
+        }
+        (AlertClass::Deviation, false) => {
+            line("was", &before(alert, budget));
+            line("now", &ended(alert, budget));
+            line("by", &who(&alert.who, budget.line));
+        }
+        (AlertClass::Coverage, true) => line("since", &format!("{} (#{})", moment(alert.opened_at), alert.opened_by)),
+        (AlertClass::Coverage, false) => {
+            let lasted = alert.at.since(alert.opened_at);
+            line("until", &format!("{} (#{}), unseen for {lasted}", moment(alert.at), alert.entry));
+        }
+        (AlertClass::Baseline, _) => line("at", &format!("{} (#{})", moment(alert.at), alert.entry)),
+    }
+    if sent.is_some_and(|sent| sent.tells == Tells::Resolved && !sent.heard) {
+        line("note", "it opened and ended before you could be told");
+    }
+    for note in some(&alert.notes, budget.notes, budget.line) {
+        line("", &note);
+    }
+    let owner = clean(&alert.owner, budget.line);
+    match some(&alert.controls, budget.notes, budget.line).join(", ") {
+        controls if controls.is_empty() => line("owner", &owner),
+        controls => line("control", &format!("{controls}    owner  {owner}")),
+    }
+    if firing && !alert.first_action.is_empty() {
+        line("first", &clean(&alert.first_action, budget.line));
+    }
+    line("link", &clean(&alert.permalink, budget.line));
+    if firing && !alert.severity_why.is_empty() {
+        let _ = writeln!(page, "{} because: {}", alert.severity, clean(&alert.severity_why, budget.line));
+    }
+    page
+}
+
+/// The line `was`: the values before, and until when they were seen.
+fn before(alert: &Alert, budget: Budget) -> String {
+    match &alert.was {
+        Some(was) => {
+            let text = values(was, alert.is.as_ref(), budget);
+            format!("{text}    until {} ({})", moment(was.at), was.address)
+        }
+        None => "not seen before".to_owned(),
+    }
+}
+
+/// The line `is`: the values that are wrong, since when, and how fast they were seen.
+fn now(alert: &Alert, budget: Budget) -> String {
+    let mut text = match &alert.is {
+        Some(is) => format!(
+            "{}    since {} ({})",
+            values(is, alert.was.as_ref(), budget),
+            moment(alert.changed_at.unwrap_or(alert.opened_at)),
+            is.address
+        ),
+        None => format!("not read    since {} (#{})", moment(alert.opened_at), alert.opened_by),
+    };
+    if let Some(changed) = alert.changed_at.filter(|changed| *changed <= alert.opened_at) {
+        let _ = write!(text, ", seen {} after the change", alert.opened_at.since(changed));
+    }
+    text
+}
+
+/// The line `now`: the evidence that it ended, and how long it lasted.
+fn ended(alert: &Alert, budget: Budget) -> String {
+    let what = match (&alert.is, alert.state) {
+        (_, AlertState::Gone) => "the resource no longer exists".to_owned(),
+        (Some(is), _) => values(is, alert.was.as_ref(), budget),
+        (None, _) => "it no longer deviates".to_owned(),
+    };
+    let at = alert.is.as_ref().map_or(alert.at, |is| is.at);
+    format!("{what}    at {} (#{}); open for {}", moment(at), alert.entry, at.since(alert.opened_at))
+}
+
+/// The values of one side as data: those within the budget as they are, a longer one as its beginning, and how many
+/// fields were left out.
+pub(crate) fn data(side: &Seen, other: Option<&Seen>, budget: Budget) -> (BTreeMap<String, Value>, usize) {
+    let all = changed_first(side, other);
+    let more = all.len().saturating_sub(budget.values);
+    let kept = all.into_iter().take(budget.values).map(|(name, value)| {
+        let harmless = match value {
+            Value::String(text) => Value::String(clean(text, budget.value)),
+            other => {
+                let text = other.to_string();
+                let harmless = clean(&text, budget.value);
+                if harmless == text { other.clone() } else { Value::String(harmless) }
+            }
+        };
+        (clean(name, budget.value), harmless)
+    });
+    (kept.collect(), more)
+}
+
+/// All values of one side, those that differ from the other side before those that do not.
+fn changed_first<'a>(side: &'a Seen, other: Option<&Seen>) -> Vec<(&'a String, &'a Value)> {
+    let differs = |name: &str, value: &Value| other.is_none_or(|other| other.values.get(name) != Some(value));
+    let (mut changed, same): (Vec<_>, Vec<_>) = side.values.iter().partition(|(name, value)| differs(name, value));
+    changed.extend(same);
+    changed
+}
