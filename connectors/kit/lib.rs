@@ -1,1 +1,58 @@
-//! kit.
+//! What every connector stands on: the words it describes itself in, and the one client it may talk through.
+//!
+//! A connector asks; it cannot fail, cannot store, and cannot change anything at a source. It describes its questions
+//! as static data ([`CollectorSpec`]), and [`run`] lets it ask one of them through a [`Recorder`], which keeps every
+//! exchange, and a [`RunBuilder`], which keeps what was found and what could not be read.
+//!
+//! The modules in the order of a run: what is declared, how it is configured, how it is asked, what is kept.
+
+mod spec;
+pub use spec::{CallSpec, CollectorSpec, SecondCount, TypeSpec};
+
+mod secret;
+pub use secret::{Credentials, SecretError, SecretRef, Secrets, SystemSecrets};
+
+mod config;
+pub use config::{
+    AnySource, Common, ConnectError, FieldProblem, Kind, SourceConfig, address_problems, joined, nearest,
+};
+
+mod permissions;
+pub use permissions::{PermissionRow, Permissions};
+
+mod connector;
+pub use connector::{Connector, Surroundings, run};
+
+mod limits;
+pub use limits::{Jitter, Limits, Manners, throttles_by_headers};
+
+mod budget;
+pub use budget::{Budget, Budgets};
+
+mod client;
+pub use client::{Clients, Transport, TransportError};
+
+mod body;
+pub use body::{BodySink, Conditional, Earlier, SinkError};
+
+mod recorder;
+pub use recorder::{Answer, Recorder, Unread};
+
+pub mod redact;
+pub mod status;
+pub mod view;
+
+mod builder;
+pub use builder::{Found, RunBuilder, outcome};
+
+mod page;
+pub use page::{Pages, link_pages, next_link, offset_pages};
+
+pub mod outbound;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+// Re-exported so that a connector needs no version of its own.
+pub use async_trait::async_trait;
+pub use http;

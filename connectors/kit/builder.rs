@@ -1,0 +1,298 @@
+//! Where a collector puts what it found and what it could not read; the run is drawn up from that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::{
+    ChangeEvent, CollectionRun, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource, ResourceKey,
+    ResourceType, StreamId, Timestamp, Trigger, UnknownActor,
+};
+use serde_json::Value;
+
+use crate::view::Mark;
+use crate::{CollectorSpec, Recorder, Unread};
+
+/// A resource as a collector found it, each declared field read or unread.
+#[derive(Clone, Debug)]
+pub struct Found {
+    kind: &'static str,
+    id: String,
+    name: String,
+    fields: BTreeMap<&'static str, Result<Value, Unread>>,
+    exchanges: BTreeSet<u32>,
+}
+
+impl Found {
+    /// A resource of a declared type, with the source's immutable id and the name people know it by.
+    pub fn new(kind: &'static str, id: impl Into<String>, name: impl Into<String>) -> Self {
+        Found { kind, id: id.into(), name: name.into(), fields: BTreeMap::new(), exchanges: BTreeSet::new() }
+    }
+
+    /// Notes an exchange it was read from.
+    pub fn from(&mut self, mark: Mark) -> &mut Self {
+        self.exchanges.insert(mark.seq);
+        self
+    }
+
+    /// Sets a field: what the source gave, or why it could not be read.
+    pub fn set(&mut self, field: &'static str, value: Result<impl Into<Value>, Unread>) -> &mut Self {
+        self.fields.insert(field, value.map(Into::into));
+        self
+    }
+
+    /// Sets a field that was read.
+    pub fn read(&mut self, field: &'static str, value: impl Into<Value>) -> &mut Self {
+        self.set(field, Ok(value))
+    }
+}
+
+/// Gathers one run. It never fails; whatever goes wrong becomes a gap.
+pub struct RunBuilder {
+    stream: StreamId,
+    spec: &'static CollectorSpec,
+    trigger: Trigger,
+    started: Timestamp,
+    recorder: Arc<Recorder>,
+    caller: Option<String>,
+    populations: BTreeMap<ResourceType, Draft>,
+    gaps: BTreeMap<GapKey, GapParts>,
+    changes: Result<Vec<ChangeEvent>, UnknownActor>,
+}
+
+/// A population in the making.
+#[derive(Default)]
+struct Draft {
+    /// The collector says that it read the list to its end.
+    read_to_end: bool,
+    /// The second count and where it came from.
+    count: Option<(Mark, u64)>,
+    resources: BTreeMap<String, Resource>,
+}
+
+/// What makes two gaps one: reason, call, permission, detail.
+type GapKey = (GapReason, String, Option<String>, String);
+
+/// What a gap leaves unread.
+#[derive(Default)]
+struct GapParts {
+    types: BTreeSet<ResourceType>,
+    fields: BTreeSet<String>,
+    resources: BTreeSet<ResourceKey>,
+    exchange: Option<u32>,
+}
+
+impl RunBuilder {
+    pub(crate) fn new(
+        stream: StreamId,
+        spec: &'static CollectorSpec,
+        trigger: Trigger,
+        started: Timestamp,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        let kinds = spec.yields.iter().filter_map(|t| t.kind.parse().ok());
+        let reason = "this collector does not ask who changed what".to_owned();
+        RunBuilder {
+            stream,
+            spec,
+            trigger,
+            started,
+            recorder,
+            caller: None,
+            populations: kinds.map(|kind| (kind, Draft::default())).collect(),
+            gaps: BTreeMap::new(),
+            changes: Err(UnknownActor { reason }),
+        }
+    }
+
+    /// The client to ask through. It may be held beside the builder, and shared by calls under way at once.
+    pub fn recorder(&self) -> Arc<Recorder> {
+        Arc::clone(&self.recorder)
+    }
+
+    /// Adds a resource. Found twice with the same fields, it is one; with other fields, its population is in doubt.
+    pub fn found(&mut self, found: Found) {
+        let Ok(kind) = found.kind.parse::<ResourceType>() else { return };
+        let key = ResourceKey { kind: kind.clone(), id: found.id };
+        let declared = self.spec.type_spec(found.kind).map_or(&[][..], |t| t.fields);
+        let mut fields = BTreeMap::new();
+        for (name, value) in found.fields {
+            let field = match value {
+                Ok(value) => Field::Read(value),
+                Err(unread) => {
+                    let parts = self.gap(&unread);
+                    parts.fields.insert(format!("{kind}.{name}"));
+                    parts.resources.insert(key.clone());
+                    Field::Unread(unread.reason, unread.detail)
+                }
+            };
+            fields.insert(name.to_owned(), field);
+        }
+        for name in declared {
+            if !fields.contains_key(*name) {
+                let unread = self.own_fault("the collector did not say what it read");
+                let parts = self.gap(&unread);
+                parts.fields.insert(format!("{kind}.{name}"));
+                parts.resources.insert(key.clone());
+                fields.insert((*name).to_owned(), Field::Unread(unread.reason, unread.detail));
+            }
+        }
+        let exchanges = found.exchanges.into_iter().collect();
+        let resource = Resource { key: key.clone(), name: found.name, fields, exchanges };
+        let draft = self.populations.entry(kind.clone()).or_default();
+        let Some(earlier) = draft.resources.get_mut(&key.id) else {
+            draft.resources.insert(key.id, resource);
+            return;
+        };
+        let agrees = earlier.fields == resource.fields && earlier.name == resource.name;
+        let both: BTreeSet<u32> = earlier.exchanges.iter().chain(&resource.exchanges).copied().collect();
+        earlier.exchanges = both.into_iter().collect();
+        if !agrees {
+            let mut unread = self.own_fault("one id came twice, with different values");
+            unread.exchange = resource.exchanges.first().copied();
+            self.gap(&unread).types.insert(kind);
+        }
+    }
+
+    /// Notes that whole populations could not be read to their end. With no types it notes a call that failed and that
+    /// no population rests on.
+    pub fn missing(&mut self, unread: &Unread, kinds: &[&str]) {
+        let kinds: Vec<ResourceType> = kinds.iter().filter_map(|kind| kind.parse().ok()).collect();
+        self.gap(unread).types.extend(kinds);
+    }
+
+    /// Says that the list of a type was read to its end. It counts only if no gap touches the type.
+    pub fn complete(&mut self, kind: &str) {
+        if let Some(draft) = kind.parse().ok().and_then(|kind: ResourceType| self.populations.get_mut(&kind)) {
+            draft.read_to_end = true;
+        }
+    }
+
+    /// Gives the second, independent count of a population. When it disagrees the list is truncated.
+    pub fn count(&mut self, kind: &str, mark: Mark, count: u64) {
+        if let Some(draft) = kind.parse().ok().and_then(|kind: ResourceType| self.populations.get_mut(&kind)) {
+            draft.count = Some((mark, count));
+        }
+    }
+
+    /// Says who the source takes us for.
+    pub fn caller(&mut self, caller: impl Into<String>) {
+        self.caller = Some(caller.into());
+    }
+
+    /// Says who changed what lately, or why nobody can be named.
+    pub fn changes(&mut self, changes: Result<Vec<ChangeEvent>, UnknownActor>) {
+        self.changes = changes;
+    }
+
+    /// Ends every population that was not read to its end, for a reason outside the collector.
+    pub(crate) fn stopped(&mut self, reason: GapReason, detail: &str) {
+        let open: Vec<ResourceType> =
+            self.populations.iter().filter(|(_, d)| !d.read_to_end).map(|(kind, _)| kind.clone()).collect();
+        let unread = Unread { reason, detail: detail.to_owned(), ..self.own_fault("") };
+        self.gap(&unread).types.extend(open);
+    }
+
+    /// Draws up the run.
+    pub fn finish(mut self, now: Timestamp) -> CollectionRun {
+        self.reconcile();
+        let mut silent = Vec::new();
+        for (kind, draft) in &self.populations {
+            if !draft.read_to_end && !self.gaps.values().any(|gap| gap.types.contains(kind)) {
+                silent.push(kind.clone());
+            }
+        }
+        if !silent.is_empty() {
+            let unread = self.own_fault("the collector did not say that it read everything");
+            self.gap(&unread).types.extend(silent);
+        }
+        let touched: BTreeSet<ResourceType> = self.gaps.values().flat_map(|gap| gap.types.iter().cloned()).collect();
+        let populations: Vec<Population> = self
+            .populations
+            .into_iter()
+            .map(|(kind, draft)| {
+                let listed = draft.resources.len() as u64;
+                Population {
+                    complete: draft.read_to_end && !touched.contains(&kind),
+                    reconciled: draft.count.map(|(mark, count)| Reconciliation {
+                        call: mark.call.name.to_owned(),
+                        count,
+                        agrees: count == listed,
+                    }),
+                    kind,
+                    resources: draft.resources.into_values().collect(),
+                }
+            })
+            .collect();
+        let gap = |((reason, call, permission, detail), parts): (GapKey, GapParts)| Gap {
+            reason,
+            call,
+            permission,
+            types: parts.types.into_iter().collect(),
+            fields: parts.fields.into_iter().collect(),
+            resources: parts.resources.len() as u64,
+            detail,
+            exchange: parts.exchange,
+        };
+        let gaps: Vec<Gap> = self.gaps.into_iter().map(gap).collect();
+        CollectionRun {
+            stream: self.stream,
+            collector_version: self.spec.version,
+            trigger: self.trigger,
+            started: self.started,
+            ended: now.max(self.started),
+            caller: self.caller,
+            exchanges: self.recorder.exchanges(),
+            outcome: outcome(&populations, &gaps),
+            populations,
+            gaps,
+            changes: self.changes,
+        }
+    }
+
+    /// Turns second counts that disagree into gaps.
+    fn reconcile(&mut self) {
+        let mut short = Vec::new();
+        for (kind, draft) in &self.populations {
+            let listed = draft.resources.len() as u64;
+            if let Some((mark, count)) = draft.count.filter(|(_, count)| *count != listed && draft.read_to_end) {
+                let detail = format!("{listed} listed, {count} counted");
+                short.push((kind.clone(), Unread { permission: None, ..mark.unread(GapReason::Truncated, detail) }));
+            }
+        }
+        for (kind, unread) in short {
+            self.gap(&unread).types.insert(kind);
+        }
+    }
+
+    fn gap(&mut self, unread: &Unread) -> &mut GapParts {
+        let key = (unread.reason, unread.call.to_owned(), unread.permission.clone(), unread.detail.clone());
+        let parts = self.gaps.entry(key).or_default();
+        parts.exchange = parts.exchange.or(unread.exchange);
+        parts
+    }
+
+    /// Something that no single call is to blame for; it stands under the collector's first.
+    fn own_fault(&self, detail: &str) -> Unread {
+        Unread {
+            reason: GapReason::Malformed,
+            call: self.spec.calls.first().map_or("none", |call| call.name),
+            permission: None,
+            detail: detail.to_owned(),
+            exchange: None,
+            answer: None,
+        }
+    }
+}
+
+/// How a run ended, as its populations and gaps say.
+///
+/// Nothing missing: collected. Nothing there, neither a resource nor a list read to its end: failed. Else partial.
+pub fn outcome(populations: &[Population], gaps: &[Gap]) -> Outcome {
+    let whole = populations.iter().all(|p| p.complete);
+    let nothing = populations.iter().all(|p| !p.complete && p.resources.is_empty());
+    match () {
+        () if whole && gaps.is_empty() => Outcome::Collected,
+        () if nothing => Outcome::Failed,
+        () => Outcome::Partial,
+    }
+}

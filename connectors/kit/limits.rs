@@ -1,0 +1,75 @@
+//! Every limit of a run in one place, and how to behave towards a source.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+/// Limits of one run and of each of its calls. Reaching one is a gap, never silence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// From sending until the status and headers are in.
+    pub headers: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+    /// Until the whole body is in.
+    pub body: Duration,
+    /// The whole run, waiting included.
+    pub run: Duration,
+    /// Bytes of one body.
+    pub body_bytes: u64,
+    /// Pages of one list.
+    pub pages: u32,
+    /// Exchanges of one run.
+    pub exchanges: u32,
+    /// Times one call is tried.
+    pub tries: u32,
+    /// The bound of the first wait between tries; it doubles with each.
+    pub first_wait: Duration,
+    /// The bound no wait of our own exceeds. A source may ask for more.
+    pub longest_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect: Duration::from_secs(10),
+            headers: Duration::from_secs(30),
+            idle: Duration::from_secs(15),
+            body: Duration::from_secs(120),
+            run: Duration::from_secs(300),
+            body_bytes: 32 * 1024 * 1024,
+            pages: 1_000,
+            exchanges: 20_000,
+            tries: 5,
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Chance, for spreading waits. Handed in, so that tests know it.
+pub trait Jitter: Send + Sync {
+    /// A length between zero and `bound`, evenly spread.
+    fn below(&self, bound: Duration) -> Duration;
+}
+
+/// How to behave towards one kind of source.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Calls under way at once, over all collectors of one source.
+    pub concurrency: u32,
+    /// The least time between the starts of two calls.
+    pub spacing: Duration,
+    /// Whether an answer means *slow down*, from status and headers. [`throttles_by_headers`] suits most sources.
+    pub throttles: fn(u16, &HeaderMap) -> bool,
+    /// Response headers that carry the source's own id of a request, the first found wins.
+    pub request_id: &'static [&'static str],
+}
+
+/// Whether an answer means *slow down*: 429, or a 403 that says when to come back or that nothing is left.
+pub fn throttles_by_headers(status: u16, headers: &HeaderMap) -> bool {
+    let nothing_left = || headers.get("x-ratelimit-remaining").is_some_and(|left| left.as_bytes() == b"0");
+    status == 429 || status == 403 && (headers.contains_key(http::header::RETRY_AFTER) || nothing_left())
+}

@@ -1,0 +1,151 @@
+//! What a connector says about itself, as static data: `plan`, `permissions` and the recorder's refusals follow from it.
+
+/// One coherent question that a connector can ask on a schedule.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectorSpec {
+    /// Its name within the connector: `realm`.
+    pub name: &'static str,
+    /// Version of its meaning: raised when the same answers would give other fields.
+    pub version: u32,
+    /// What it asks, in one sentence for people.
+    pub about: &'static str,
+    /// When it runs unless the settings say otherwise: five cron fields in UTC, or `every: 15m`.
+    pub default_schedule: &'static str,
+    /// Every call it may make. The recorder refuses all others.
+    pub calls: &'static [CallSpec],
+    /// The resource types it reads, each with one population per run.
+    pub yields: &'static [TypeSpec],
+}
+
+impl CollectorSpec {
+    /// The least and the greatest number of calls that one run is expected to make, retries not counted.
+    pub fn calls_per_run(&self) -> (u32, u32) {
+        self.calls.iter().fold((0, 0), |(least, most), call| {
+            (u32::saturating_add(least, call.per_run.0), u32::saturating_add(most, call.per_run.1))
+        })
+    }
+
+    /// Every permission its calls need, sorted, each once.
+    pub fn permissions(&self) -> Vec<&'static str> {
+        let all: std::collections::BTreeSet<_> =
+            self.calls.iter().flat_map(|call| call.permissions.iter().copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// What it says of one of the types it yields.
+    pub fn type_spec(&self, kind: &str) -> Option<&'static TypeSpec> {
+        self.yields.iter().find(|t| t.kind == kind)
+    }
+}
+
+/// One call that a collector may make: a read action, or the token endpoint that precedes one.
+///
+/// *Read-only* is not the HTTP method, since some sources read by POST; it is that the call stands here.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSpec {
+    /// Method and path template below the source's address: `GET /admin/realms/{realm}/users`. Also its name in
+    /// evidence, so it never holds an id. A segment in braces stands for exactly one non-empty segment.
+    pub name: &'static str,
+    /// What it needs to be allowed to do, in the source's own words. Empty: nothing beyond being signed in.
+    pub permissions: &'static [&'static str],
+    /// Why it is made, in a few words for the person who grants the permission.
+    pub purpose: &'static str,
+    /// The least and the greatest number of times one run is expected to make it.
+    pub per_run: (u32, u32),
+    /// Values replaced before anything is kept or handed to the collector, as paths: `secret`, `[].credentialData`,
+    /// `config.*.password`. See [`crate::redact`].
+    pub redact: &'static [&'static str],
+    /// Request and answer are secret as a whole, as with a token endpoint: that they happened is kept, never a byte.
+    pub secret_body: bool,
+}
+
+impl CallSpec {
+    /// A call made once a run, with nothing in it to hide.
+    pub const fn new(name: &'static str, permissions: &'static [&'static str], purpose: &'static str) -> Self {
+        CallSpec { name, permissions, purpose, per_run: (1, 1), redact: &[], secret_body: false }
+    }
+
+    /// The same call, made between `least` and `most` times a run.
+    pub const fn times(mut self, least: u32, most: u32) -> Self {
+        self.per_run = (least, most);
+        self
+    }
+
+    /// The same call, with the values at `paths` replaced before they are kept.
+    pub const fn redacting(mut self, paths: &'static [&'static str]) -> Self {
+        self.redact = paths;
+        self
+    }
+
+    /// The same call, of whose request and answer not a byte is kept.
+    pub const fn secret(mut self) -> Self {
+        self.secret_body = true;
+        self
+    }
+
+    /// The method and the path template.
+    pub fn method_and_path(&self) -> (&'static str, &'static str) {
+        self.name.split_once(' ').unwrap_or((self.name, ""))
+    }
+
+    /// Its permissions as one text, for a gap.
+    pub fn permission_text(&self) -> Option<String> {
+        (!self.permissions.is_empty()).then(|| self.permissions.join(", "))
+    }
+
+    /// Whether a request of this method and path (below the source's address) is this call.
+    pub fn matches(&self, method: &str, path: &str) -> bool {
+        let (own_method, template) = self.method_and_path();
+        let mut path = path.split('/');
+        own_method == method
+            && template.split('/').all(|wanted| {
+                let placeholder = wanted.starts_with('{') && wanted.ends_with('}');
+                path.next().is_some_and(|got| if placeholder { !got.is_empty() } else { got == wanted })
+            })
+            && path.next().is_none()
+    }
+}
+
+/// A resource type that a collector yields.
+#[derive(Clone, Copy, Debug)]
+pub struct TypeSpec {
+    /// Its name: `keycloak.user`.
+    pub kind: &'static str,
+    /// What it is, in one sentence for people.
+    pub about: &'static str,
+    /// The fields of every resource of the type, by the names that checks use. A field that could not be read is
+    /// still there, as unread.
+    pub fields: &'static [&'static str],
+    /// How the completeness of its population is proven.
+    pub second_count: SecondCount,
+}
+
+/// A second, independent count of a population.
+#[derive(Clone, Copy, Debug)]
+pub enum SecondCount {
+    /// The call that gives it.
+    Call(&'static str),
+    /// There is none, and this is why.
+    None(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_stands_for_exactly_one_segment() {
+        let call = CallSpec::new("GET /admin/realms/{realm}/users", &[], "");
+        assert!(call.matches("GET", "/admin/realms/acme/users"));
+        for (method, path) in [
+            ("POST", "/admin/realms/acme/users"),
+            ("GET", "/admin/realms//users"),
+            ("GET", "/admin/realms/acme/users/7"),
+            ("GET", "/admin/realms/acme"),
+            ("GET", "/x/admin/realms/acme/users"),
+            ("GET", ""),
+        ] {
+            assert!(!call.matches(method, path), "{method} {path}");
+        }
+    }
+}

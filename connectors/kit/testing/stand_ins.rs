@@ -1,0 +1,106 @@
+//! Stand-ins for clock, store, chance and secrets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{BodyId, Clock, Timestamp};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::{BodySink, Budgets, Clients, Jitter, Limits, SecretError, SecretRef, Secrets, SinkError, Surroundings};
+
+/// A clock that always tells the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedClock(pub Timestamp);
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+/// Chance that always chooses the whole bound.
+#[derive(Clone, Copy, Debug)]
+pub struct FullWait;
+
+impl Jitter for FullWait {
+    fn below(&self, bound: Duration) -> Duration {
+        bound
+    }
+}
+
+/// Knows no secret.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn resolve(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+        Err(SecretError::Empty(reference.clone()))
+    }
+}
+
+/// Answers every reference with the same secret.
+#[derive(Clone, Debug)]
+pub struct OneSecret(pub SecretString);
+
+impl Secrets for OneSecret {
+    fn resolve(&self, _: &SecretRef) -> Result<SecretString, SecretError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Keeps bodies in memory, each under its SHA-256.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBodies(Arc<Mutex<BTreeMap<BodyId, Bytes>>>);
+
+impl MemoryBodies {
+    /// The bytes kept under an id.
+    pub fn get(&self, id: &BodyId) -> Option<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Everything kept, in the order of ids.
+    pub fn all(&self) -> Vec<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl BodySink for MemoryBodies {
+    fn put(&self, segments: &[Bytes]) -> Result<Vec<BodyId>, SinkError> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = Vec::new();
+        for segment in segments {
+            let id: BodyId = hex::encode(Sha256::digest(segment)).parse().map_err(|e| SinkError(Box::new(e)))?;
+            kept.insert(id.clone(), segment.clone());
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+}
+
+/// Surroundings with every limit short, the time standing still, and one secret for all.
+pub fn surroundings(bodies: MemoryBodies) -> Surroundings {
+    let short = Duration::from_millis(300);
+    Surroundings {
+        clock: Arc::new(FixedClock(Timestamp::from_millis(1_795_348_800_000))),
+        secrets: Arc::new(OneSecret("a-secret-for-tests".into())),
+        bodies: Arc::new(bodies),
+        jitter: Arc::new(FullWait),
+        conditional: None,
+        clients: Clients::default(),
+        budgets: Budgets::default(),
+        limits: Limits {
+            headers: short,
+            idle: short,
+            body: short * 2,
+            tries: 3,
+            first_wait: Duration::from_millis(1),
+            longest_wait: Duration::from_millis(4),
+            ..Limits::default()
+        },
+        cancel: CancellationToken::new(),
+    }
+}
