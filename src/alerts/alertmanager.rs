@@ -221,3 +221,126 @@ fn annotations(notification: &Notification) -> BTreeMap<&'static str, String> {
     annotations.retain(|_, text| !text.is_empty());
     annotations
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::samples::{Network, at, coverage, firing, gone, resolved};
+
+    fn settings(text: &str) -> Settings {
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    fn receiver(text: &str) -> Box<dyn Receiver> {
+        settings(text).build(&|_| Ok(SecretString::from("CANARY\n"))).unwrap()
+    }
+
+    fn posts(alerts: &[Alert], now: &str) -> Value {
+        let network = Network::default();
+        let notifications: Vec<_> = alerts.iter().map(|alert| Notification::new(alert, "am", true)).collect();
+        block_on(receiver("url: http://127.0.0.1:9093").repeat(&notifications, &network, at(now))).unwrap();
+        serde_json::from_slice(&network.posts()[0].body).unwrap()
+    }
+
+    #[test]
+    fn identity_goes_into_labels_and_what_may_change_into_annotations() {
+        let posted = posts(&[firing()], "00:15:12");
+        let mut alert = posted[0].clone();
+        assert!(alert["annotations"]["description"].take().as_str().unwrap().contains("was     bruteForceProtected"));
+        let expected = json!({
+            "labels": {
+                "alertname": "EvidencedDeviation",
+                "check": "keycloak.realm.brute_force",
+                "incident": "0123456789abcdef0123456789abcdef",
+                "resource_type": "keycloak.realm",
+                "severity": "high",
+                "source": "keycloak:acme",
+                "stream": "keycloak:acme/realm",
+            },
+            "annotations": {
+                "because": "every account of the realm is behind this one setting",
+                "controls": "A.8.5, A.5.17",
+                "description": null,
+                "evidence": "http://127.0.0.1:8461/deviations/166",
+                "first": "Realm settings, Security defenses, Brute force detection: on",
+                "is": "bruteForceProtected: false, failureFactor: 5",
+                "owner": "Identity team",
+                "summary": "HIGH  Passwords can be guessed without limit: realm acme",
+                "was": "bruteForceProtected: true, failureFactor: 5",
+                "who": "dora (u-7), from 127.0.0.1",
+            },
+            "startsAt": "2026-11-22T00:15:10.000Z",
+            "endsAt": "2026-11-22T04:15:12.000Z",
+            "generatorURL": "http://127.0.0.1:8461/deviations/166",
+        });
+        assert_eq!(alert, expected, "{alert:#}");
+    }
+
+    #[test]
+    fn label_names_are_ones_that_an_alertmanager_takes() {
+        for alert in [firing(), coverage()] {
+            for (name, value) in labels(&alert) {
+                assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+                assert!(!value.is_empty(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_change_in_an_episode_changes_no_label() {
+        let unread = Some(at("00:20:00"));
+        let changed = Alert {
+            subject: "realm acme-2".into(),
+            owner: "Platform".into(),
+            controls: vec![],
+            title: "New words".into(),
+            unread_since: unread,
+            ..firing()
+        };
+        for alert in [changed.clone(), resolved(), gone()] {
+            assert_eq!(labels(&alert), labels(&firing()));
+        }
+        let posted = posts(&[changed], "00:30:00");
+        assert_eq!(
+            posted[0]["annotations"]["still_open"],
+            "STILL OPEN, last seen 2026-11-22 00:15:10 UTC; keycloak:acme unreadable since 2026-11-22 00:20:00 UTC"
+        );
+    }
+
+    #[test]
+    fn an_end_lies_in_the_past_and_never_before_the_beginning() {
+        let skewed = Alert { at: at("00:10:00"), ..resolved() };
+        let posted = posts(&[resolved(), gone(), skewed], "00:40:00");
+        let ends: Vec<_> = posted.as_array().unwrap().iter().map(|one| one["endsAt"].as_str().unwrap()).collect();
+        assert_eq!(ends, ["2026-11-22T00:39:11.000Z", "2026-11-22T00:39:11.000Z", "2026-11-22T00:15:10.000Z"]);
+        assert!(posted[0]["annotations"]["summary"].as_str().unwrap().starts_with("RESOLVED"));
+        assert!(posted[1]["annotations"]["summary"].as_str().unwrap().starts_with("GONE"));
+    }
+
+    #[test]
+    fn the_address_is_completed_and_the_token_goes_into_its_header_only() {
+        let network = Network::default();
+        let receiver = receiver("{url: 'https://proxy.example.org/am/', token: {env: AM_TOKEN}}");
+        let alert = Alert { permalink: "no address".into(), ..firing() };
+        block_on(receiver.send(&Notification::new(&alert, "am", false), &network, at("00:16:00"))).unwrap();
+        let post = &network.posts()[0];
+        assert_eq!(post.url.as_str(), "https://proxy.example.org/am/api/v2/alerts");
+        assert_eq!(post.headers[1], ("authorization", "Bearer CANARY".to_owned()));
+        let body = String::from_utf8(post.body.clone()).unwrap();
+        assert!(!body.contains("CANARY") && !body.contains("generatorURL"), "{body}");
+        assert!(!format!("{post:?}").contains("CANARY"));
+    }
+
+    #[test]
+    fn settings_that_would_let_an_alert_end_by_itself_are_refused() {
+        let problems = |text: &str| settings(text).problems();
+        assert_eq!(problems("url: http://127.0.0.1:9093"), []);
+        let found = problems("{url: 'http://127.0.0.1:9093', repeat: 5m, lasts: 10m}");
+        assert_eq!(found, [("lasts".into(), "10 min is too short; at least three times `repeat`, 15 min".into())]);
+        assert_eq!(problems("{url: 'ftp://a', repeat: 0s, lasts: 1h}").len(), 2);
+        assert!(problems("url: https://user:canary@am")[0].1.contains("user name or password"));
+    }
+}

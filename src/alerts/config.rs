@@ -344,3 +344,125 @@ fn severity_schema(_: &mut SchemaGenerator) -> Schema {
 fn classes_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "enum": ["deviation", "coverage", "baseline"] } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::Dispatcher;
+    use crate::remember::Remembered;
+
+    fn settings(text: &str) -> Settings {
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    const WHOLE: &str = "
+page_url: https://evidence.example.org
+receivers:
+  - name: on-call
+    alertmanager: {url: 'http://alertmanager:9093', repeat: 1m, token: {file: /run/secrets/am}}
+  - name: chat
+    webhook:
+      url: https://hooks.example.org/T0
+      secret: {env: HOOK_SECRET}
+      old_secrets: [{file: /run/secrets/hook.old}]
+routes:
+  - {severity_at_least: high, classes: [deviation, coverage], receivers: [on-call, chat]}
+  - {sources: ['aws:*'], checks: [aws.iam.root.no_access_keys], receivers: [on-call]}
+default_receivers: [chat]
+silences:
+  - {sources: ['keycloak:acme'], from: 2026-07-01T22:00:00Z, until: 2026-07-02T02:00:00Z, why: upgrade}
+";
+
+    #[test]
+    fn the_whole_of_the_settings_is_read() {
+        let settings = settings(WHOLE);
+        assert_eq!(settings.problems(), []);
+        let secrets = |secret: &SecretRef| match secret {
+            SecretRef::File(path) if path.ends_with("am") => Ok(SecretString::from("token")),
+            _ => Ok(SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")),
+        };
+        assert!(Dispatcher::build(&settings, Remembered::default(), &secrets).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_place() {
+        let bad = settings(
+            "
+receivers:
+  - {name: chat, webhook: {url: 'http://hooks.example.org', secret: {env: A}}}
+  - {name: chat, alertmanager: {url: 'http://am:9093'}}
+  - {name: 'On call', alertmanager: {url: 'http://am:9093'}}
+  - {name: both, alertmanager: {url: 'http://am:9093'}, webhook: {url: 'https://h', secret: {env: A}}}
+  - {name: none}
+routes:
+  - {receivers: []}
+  - {receivers: [chat, pager]}
+default_receivers: [nobody]
+silences:
+  - {from: 2026-07-02T00:00:00Z, until: 2026-07-01T00:00:00Z, why: x}
+  - {from: 2026-07-01, until: 2026-08-01, why: ' '}
+",
+        );
+        let found: Vec<String> = bad.problems().iter().map(ToString::to_string).collect();
+        let expected = [
+            "receivers[0].webhook.url: must be https; http is for private addresses, with `allow_private: true`",
+            "receivers[1].name: there are two receivers of the name chat",
+            "receivers[2].name: not a receiver's name: \"On call\"; expected lower-case letters, digits, '-' and '_', at most 63 of them",
+            "receivers[3]: 2 kinds given; expected exactly one of webhook, alertmanager",
+            "receivers[4]: 0 kinds given; expected exactly one of webhook, alertmanager",
+            "routes[0].receivers: a route needs at least one receiver",
+            "routes[1].receivers[1]: there is no receiver of the name \"pager\"",
+            "default_receivers[0]: there is no receiver of the name \"nobody\"",
+            "silences[0].until: must lie after `from`, 2026-07-02T00:00:00.000Z",
+            "silences[1].until: a silence lasts at most 7 d",
+            "silences[1].why: a silence needs a reason",
+        ];
+        assert_eq!(found, expected);
+        let refused = Dispatcher::build(&bad, Remembered::default(), &|_| Err("not asked".into())).err().unwrap();
+        assert!(matches!(refused, BuildError::Settings(problems) if problems.len() == expected.len()));
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_had_names_its_receiver() {
+        let one = settings("receivers: [{name: chat, webhook: {url: 'https://h', secret: {env: HOOK}}}]");
+        let refused = Dispatcher::build(&one, Remembered::default(), &|_| Err("HOOK is not set".into())).err().unwrap();
+        assert_eq!(refused.to_string(), "receiver chat: HOOK is not set");
+    }
+
+    #[test]
+    fn unknown_settings_are_refused() {
+        for text in ["recievers: []", "routes: [{receivers: [a], sevrity: high}]", "receivers: [{name: a, slack: {}}]"]
+        {
+            assert!(serde_saphyr::from_str::<Settings>(text).is_err(), "{text}");
+        }
+        assert!(serde_saphyr::from_str::<Route>("{sources: ['*:prod'], receivers: [a]}").is_err());
+    }
+
+    #[test]
+    fn the_schema_describes_every_setting() {
+        let schema = serde_json::to_value(schemars::schema_for!(Settings)).unwrap();
+        let mut undescribed = Vec::new();
+        let mut types = vec![("Settings".to_owned(), &schema)];
+        types.extend(schema["$defs"].as_object().unwrap().iter().map(|(name, schema)| (name.clone(), schema)));
+        for (name, schema) in types {
+            for (setting, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if schema["description"].as_str().is_none_or(str::is_empty) {
+                    undescribed.push(format!("{name}.{setting}"));
+                }
+            }
+        }
+        assert_eq!(undescribed, [""; 0]);
+        assert!(schema["$defs"].as_object().unwrap().len() >= 5, "{schema:#}");
+    }
+
+    #[test]
+    fn a_pattern_is_a_name_or_its_beginning() {
+        let table = [("aws:*", "aws:prod", true), ("aws:*", "gcp:prod", false), ("*", "x", true), ("a", "ab", false)];
+        for (pattern, name, expected) in table {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().matches(name), expected, "{pattern} {name}");
+        }
+        for bad in ["", "*a", "a**"] {
+            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+        }
+    }
+}

@@ -271,3 +271,183 @@ fn for_receiver(
         None => Verdict::Send(message()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{at, baseline, coverage, firing, gone, resolved};
+
+    fn plan() -> Plan {
+        let pager = Manner { repeats_every: Some(Duration::from_secs(120)), takes_summaries: false };
+        let chat = Manner { repeats_every: None, takes_summaries: true };
+        Plan {
+            receivers: [("chat".to_owned(), chat), ("pager".to_owned(), pager)].into(),
+            routes: vec![],
+            default_receivers: None,
+            silences: vec![],
+        }
+    }
+
+    fn route(text: &str) -> Route {
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    /// What the ledger holds after these alerts were told to these receivers.
+    fn told(told: &[(&Alert, &str)]) -> Remembered {
+        let mut remembered = Remembered::default();
+        for (alert, receiver) in told {
+            remembered.fold(&Notification::new(alert, receiver, true).delivery(true, "200".into(), 1));
+        }
+        remembered
+    }
+
+    /// The verdicts as `receiver verdict`, with `all` where no receiver is named.
+    fn verdicts(alert: Alert, remembered: &Remembered, plan: &Plan, now: &str) -> Vec<String> {
+        let alerts = [alert];
+        let decisions = decide(&alerts, remembered, &Tries::default(), plan, at(now));
+        decisions.iter().map(|one| format!("{} {}", one.receiver.unwrap_or("all"), one.verdict.name())).collect()
+    }
+
+    #[test]
+    fn every_alert_gets_the_verdict_its_history_asks_for() {
+        let nothing = told(&[]);
+        let both = told(&[(&firing(), "chat"), (&firing(), "pager")]);
+        let chat_only = told(&[(&firing(), "chat")]);
+        let ended = told(&[(&firing(), "chat"), (&resolved(), "chat"), (&firing(), "pager"), (&resolved(), "pager")]);
+        let was_so = Alert { baseline: true, ..firing() };
+        let table = [
+            ("new", firing(), &nothing, ["chat send", "pager send"]),
+            ("told to one", firing(), &chat_only, ["chat already_told", "pager send"]),
+            // The pager was told before a restart; nobody knows when, so it is told again at once.
+            ("told to both", firing(), &both, ["chat already_told", "pager repeat"]),
+            ("ended", resolved(), &both, ["chat send", "pager send"]),
+            ("gone", gone(), &both, ["chat send", "pager send"]),
+            ("ended and told", resolved(), &ended, ["chat already_told", "pager already_told"]),
+            ("over before anyone knew", resolved(), &nothing, ["chat send", "pager send"]),
+            ("evidence lost", coverage(), &nothing, ["chat send", "pager send"]),
+            ("first look, summed up", baseline(), &nothing, ["chat send", "pager no_summaries"]),
+        ];
+        for (name, alert, remembered, expected) in table {
+            assert_eq!(verdicts(alert, remembered, &plan(), "00:40:00"), expected, "{name}");
+        }
+        assert_eq!(verdicts(was_so.clone(), &nothing, &plan(), "00:40:00"), ["all baseline"]);
+        let mended = Alert { state: query::AlertState::Resolved, ..was_so };
+        assert_eq!(verdicts(mended, &nothing, &plan(), "00:40:00"), ["all baseline"]);
+    }
+
+    #[test]
+    fn an_unreadable_source_resolves_nothing() {
+        let unread = Alert { unread_since: Some(at("00:20:00")), ..firing() };
+        let both = told(&[(&firing(), "chat"), (&firing(), "pager")]);
+        assert_eq!(verdicts(unread, &both, &plan(), "23:00:00"), ["chat already_told", "pager repeat"]);
+    }
+
+    #[test]
+    fn an_alert_takes_every_route_it_matches_and_the_default_only_when_it_matches_none() {
+        let mut plan = plan();
+        plan.routes = vec![
+            route("{severity_at_least: critical, receivers: [pager]}"),
+            route("{checks: ['keycloak.*'], sources: ['keycloak:acme'], receivers: [chat]}"),
+            route("{classes: [deviation], receivers: [chat]}"),
+        ];
+        let nothing = Remembered::default();
+        assert_eq!(verdicts(firing(), &nothing, &plan, "00:16:00"), ["chat send"]);
+        let critical = Alert { severity: domain::Severity::Critical, ..firing() };
+        assert_eq!(verdicts(critical, &nothing, &plan, "00:16:00"), ["chat send", "pager send"]);
+        // Lost coverage is of no check and of another class: no route, so the default, which is everybody.
+        assert_eq!(verdicts(coverage(), &nothing, &plan, "00:21:00"), ["chat send", "pager send"]);
+        plan.default_receivers = Some(vec!["pager".into()]);
+        assert_eq!(verdicts(coverage(), &nothing, &plan, "00:21:00"), ["pager send"]);
+        plan.default_receivers = Some(vec![]);
+        assert_eq!(verdicts(coverage(), &nothing, &plan, "00:21:00"), ["all no_route"]);
+    }
+
+    #[test]
+    fn who_was_told_is_told_the_end_although_routes_changed_meanwhile() {
+        let mut plan = plan();
+        plan.default_receivers = Some(vec![]);
+        let both = told(&[(&firing(), "chat"), (&firing(), "pager")]);
+        assert_eq!(verdicts(firing(), &both, &plan, "00:40:00"), ["chat already_told", "pager repeat"]);
+        assert_eq!(verdicts(resolved(), &both, &plan, "00:40:00"), ["chat send", "pager send"]);
+    }
+
+    #[test]
+    fn a_silence_holds_back_what_is_new_and_never_an_end() {
+        let mut plan = plan();
+        let silence =
+            "{sources: ['keycloak:*'], from: '2026-11-22T00:00:00Z', until: '2026-11-22T01:00:00Z', why: upgrade}";
+        plan.silences = vec![serde_saphyr::from_str(silence).unwrap()];
+        let (nothing, both) = (Remembered::default(), told(&[(&firing(), "chat"), (&firing(), "pager")]));
+        assert_eq!(verdicts(firing(), &nothing, &plan, "00:59:59"), ["chat silenced", "pager silenced"]);
+        assert_eq!(verdicts(firing(), &nothing, &plan, "01:00:00"), ["chat send", "pager send"]);
+        assert_eq!(verdicts(firing(), &both, &plan, "00:40:00"), ["chat already_told", "pager repeat"]);
+        assert_eq!(verdicts(resolved(), &both, &plan, "00:40:00"), ["chat send", "pager send"]);
+        // It began and ended in quiet time: no news afterwards either.
+        assert_eq!(verdicts(resolved(), &nothing, &plan, "02:00:00"), ["chat silenced", "pager silenced"]);
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_no_news_to_who_never_heard_of_it_and_still_told_to_who_did() {
+        let later = |alert: &Alert| alert.at.plus(Plan::NEWS_FOR).plus(Duration::from_millis(1));
+        let (nothing, chat) = (Remembered::default(), told(&[(&firing(), "chat")]));
+        let names = |alert: Alert, remembered: &Remembered| -> Vec<String> {
+            let (alerts, plan) = ([alert], plan());
+            let now = later(&alerts[0]);
+            let decisions = decide(&alerts, remembered, &Tries::default(), &plan, now);
+            decisions.iter().map(|one| one.verdict.name().to_owned()).collect()
+        };
+        assert_eq!(names(resolved(), &nothing), ["too_old", "too_old"]);
+        assert_eq!(names(resolved(), &chat), ["send", "too_old"]);
+        assert_eq!(names(firing(), &nothing), ["send", "send"]);
+        assert_eq!(names(baseline(), &nothing), ["too_old", "no_summaries"]);
+    }
+
+    #[test]
+    fn a_regression_is_another_incident_and_told_anew() {
+        let both = told(&[(&firing(), "chat"), (&firing(), "pager"), (&resolved(), "chat"), (&resolved(), "pager")]);
+        let again = Alert { key: "f".repeat(32), opened_by: 240, entry: 240, ..firing() };
+        assert_eq!(verdicts(again, &both, &plan(), "00:50:00"), ["chat send", "pager send"]);
+    }
+
+    #[test]
+    fn new_words_new_owners_and_a_new_severity_make_no_new_notification() {
+        let told_before = told(&[(&firing(), "chat"), (&firing(), "pager")]);
+        let reworded = Alert {
+            title: "Brute-force detection is off".into(),
+            owner: "Platform".into(),
+            severity: domain::Severity::Critical,
+            controls: vec![],
+            subject: "realm acme-2".into(),
+            ..firing()
+        };
+        assert_eq!(verdicts(reworded, &told_before, &plan(), "00:40:00"), ["chat already_told", "pager repeat"]);
+    }
+
+    #[test]
+    fn the_gravest_come_first_then_the_oldest() {
+        let low = Alert { severity: domain::Severity::Low, opened_by: 1, ..firing() };
+        let late = Alert { opened_by: 500, ..firing() };
+        let alerts = [low, late, firing()];
+        let (remembered, plan) = (Remembered::default(), plan());
+        let order: Vec<u64> = decide(&alerts, &remembered, &Tries::default(), &plan, at("00:16:00"))
+            .iter()
+            .filter(|one| one.receiver == Some("chat"))
+            .map(|one| one.alert.opened_by)
+            .collect();
+        assert_eq!(order, [166, 500, 1]);
+    }
+
+    #[test]
+    fn a_notification_names_the_entries_it_tells_of() {
+        assert_eq!(Notification::new(&firing(), "chat", false).about(), [166]);
+        assert_eq!(Notification::new(&resolved(), "chat", true).about(), [188]);
+        assert_eq!(Notification::new(&resolved(), "chat", false).about(), [166, 188]);
+        assert_eq!(Notification::new(&baseline(), "chat", false).about(), [11]);
+    }
+
+    #[test]
+    fn the_id_is_a_stored_format() {
+        assert_eq!(id(&firing(), "chat", Tells::Firing), "ntf_04e0e2178dfcd5e73d9d33de89352046");
+        assert_ne!(id(&firing(), "chat", Tells::Firing), id(&firing(), "pager", Tells::Firing));
+    }
+}

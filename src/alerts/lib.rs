@@ -7,7 +7,7 @@
 //! without a store of its own, because what is pending is what should be told minus what was accepted.
 //!
 //! A receiver is told *at least once*, under an id that never changes from try to try, and never of two incidents for
-//! one episode. To add a receiver, write one file like `webhook.rs` and name it once in `config.rs`.
+//! one episode. To add a receiver, write one file like `webhook.rs` and name it in `receiver_kinds!` of `config.rs`.
 
 mod alertmanager;
 mod config;

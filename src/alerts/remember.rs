@@ -10,7 +10,7 @@ use crate::receiver::SendError;
 
 /// What the ledger knows of deliveries. Folding the same facts again, in the same order, gives the same.
 ///
-/// It holds about 40 bytes for every accepted notification, which is a small part of what its entry takes.
+/// It holds less than 100 bytes for every notification, which is a part of what its entry takes in the ledger.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Remembered {
     accepted: BTreeSet<String>,

@@ -154,7 +154,12 @@ fn head(alert: &Alert) -> String {
 
 fn page(alert: &Alert, sent: Option<&Notification>, budget: Budget) -> String {
     let firing = alert.state == AlertState::Firing;
-    let mut page = format!("{}          {}\n", summary(alert), alert.source);
+    let mut page = summary(alert);
+    // Streams begin with their source, so that their name says it already.
+    if !alert.subject.starts_with(alert.source.as_str()) {
+        let _ = write!(page, "          {}", alert.source);
+    }
+    page.push('\n');
     let mut line = |label: &str, text: &str| {
         let _ = writeln!(page, "{label:<8}{text}");
     };
@@ -264,4 +269,164 @@ fn changed_first<'a>(side: &'a Seen, other: Option<&Seen>) -> Vec<(&'a String, &
     let (mut changed, same): (Vec<_>, Vec<_>) = side.values.iter().partition(|(name, value)| differs(name, value));
     changed.extend(same);
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{at, baseline, coverage, firing, gone, resolved};
+
+    #[track_caller]
+    fn check(alert: &Alert, expected: &str) {
+        let text = render(alert);
+        assert_eq!(text, expected, "\n{text}");
+    }
+
+    #[test]
+    fn a_deviation_fits_one_screen() {
+        check(&firing(), "\
+HIGH  Passwords can be guessed without limit: realm acme          keycloak:acme
+was     bruteForceProtected: true, failureFactor: 5    until 2026-11-22 00:01:02 UTC (#9/1)
+is      bruteForceProtected: false, failureFactor: 5    since 2026-11-22 00:15:02 UTC (#165/1), seen 8 s after the change
+who     dora (u-7), from 127.0.0.1
+control A.8.5, A.5.17    owner  Identity team
+first   Realm settings, Security defenses, Brute force detection: on
+link    http://127.0.0.1:8461/deviations/166
+high because: every account of the realm is behind this one setting
+");
+    }
+
+    #[test]
+    fn a_resolve_names_its_evidence_and_how_long_it_was_open() {
+        check(
+            &resolved(),
+            "\
+RESOLVED  Passwords can be guessed without limit: realm acme          keycloak:acme
+was     bruteForceProtected: false, failureFactor: 5    until 2026-11-22 00:15:10 UTC (#165/1)
+now     bruteForceProtected: true, failureFactor: 5    at 2026-11-22 00:39:10 UTC (#188); open for 24 min
+by      dora (u-7), from 127.0.0.1
+control A.8.5, A.5.17    owner  Identity team
+link    http://127.0.0.1:8461/deviations/166
+",
+        );
+    }
+
+    #[test]
+    fn what_is_gone_is_said_to_be_gone() {
+        check(
+            &gone(),
+            "\
+GONE  Passwords can be guessed without limit: realm acme          keycloak:acme
+was     bruteForceProtected: false, failureFactor: 5    until 2026-11-22 00:15:10 UTC (#165/1)
+now     the resource no longer exists    at 2026-11-22 00:39:11 UTC (#188); open for 24 min
+by      unknown: admin events are switched off
+control A.8.5, A.5.17    owner  Identity team
+link    http://127.0.0.1:8461/deviations/166
+",
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_is_still_open() {
+        check(&Alert { unread_since: Some(at("00:20:00")), ..firing() }, "\
+HIGH  Passwords can be guessed without limit: realm acme          keycloak:acme
+        STILL OPEN, last seen 2026-11-22 00:15:10 UTC; keycloak:acme unreadable since 2026-11-22 00:20:00 UTC
+was     bruteForceProtected: true, failureFactor: 5    until 2026-11-22 00:01:02 UTC (#9/1)
+is      bruteForceProtected: false, failureFactor: 5    since 2026-11-22 00:15:02 UTC (#165/1), seen 8 s after the change
+who     dora (u-7), from 127.0.0.1
+control A.8.5, A.5.17    owner  Identity team
+first   Realm settings, Security defenses, Brute force detection: on
+link    http://127.0.0.1:8461/deviations/166
+high because: every account of the realm is behind this one setting
+");
+    }
+
+    #[test]
+    fn lost_evidence_names_what_could_not_be_read() {
+        check(
+            &coverage(),
+            "\
+HIGH  Evidence can no longer be read: denied: keycloak:acme/realm
+since   2026-11-22 00:20:00 UTC (#201)
+        denied GET /admin/realms/{realm}: keycloak.realm.brute_force and 13 more undetermined
+control A.8.5, A.5.17    owner  Identity team
+first   Give view-realm back to the reader
+link    http://127.0.0.1:8461/coverage/201
+high because: 14 checks are blind
+",
+        );
+        check(
+            &Alert { state: AlertState::Resolved, entry: 230, at: at("01:20:00"), ..coverage() },
+            "\
+RESTORED  Evidence can no longer be read: denied: keycloak:acme/realm
+until   2026-11-22 01:20:00 UTC (#230), unseen for 1 h
+        denied GET /admin/realms/{realm}: keycloak.realm.brute_force and 13 more undetermined
+control A.8.5, A.5.17    owner  Identity team
+link    http://127.0.0.1:8461/coverage/201
+",
+        );
+    }
+
+    #[test]
+    fn a_first_look_is_summed_up() {
+        check(
+            &baseline(),
+            "\
+BASELINE  3 deviations were already here: keycloak:acme
+at      2026-11-22 00:01:03 UTC (#11)
+        keycloak.client.redirect_uris: 2
+        keycloak.user.otp: 1
+control A.8.5, A.5.17    owner  Identity team
+first   Give view-realm back to the reader
+link    http://127.0.0.1:8461/sources/keycloak:acme
+low because: 14 checks are blind
+",
+        );
+    }
+
+    #[test]
+    fn one_who_never_heard_of_it_reads_that_it_is_over() {
+        let note = "note    it opened and ended before you could be told\n";
+        assert!(notification(&Notification::new(&resolved(), "chat", false)).contains(note));
+        assert!(!notification(&Notification::new(&resolved(), "chat", true)).contains(note));
+    }
+
+    #[test]
+    fn names_cannot_break_lines_steer_terminals_or_begin_markup() {
+        let table = [
+            ("plain-name_1.example/ü", "plain-name_1.example/ü"),
+            ("a\nRESOLVED  b\r\tc", "a RESOLVED  b  c"),
+            ("\u{1b}[31mred\u{7}", "\u{fffd}[31mred\u{fffd}"),
+            ("<!channel> <script>", "‹!channel› ‹script›"),
+            ("[click](https://evil.example)", "[click] (https://evil.example)"),
+            ("`code`", "'code'"),
+            ("abc\u{202e}fed\u{200b}", "abc\u{fffd}fed\u{fffd}"),
+            ("0123456789012345678901234567890123456789", "012345678901234567890123456789… (+10 characters)"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(clean(text, 30), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_s_name_adds_no_line() {
+        let evil = "x\nhigh because: nothing\u{2028}link    http://evil";
+        let mut alert = firing();
+        let lines = render(&alert).lines().count();
+        alert.subject = evil.into();
+        alert.owner = evil.into();
+        alert.who = Ok(Actor { name: evil.into(), id: evil.into(), from: Some(evil.into()) });
+        alert.is.as_mut().unwrap().values.insert(evil.into(), Value::String(evil.into()));
+        assert_eq!(render(&alert).lines().count(), lines);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut alert = firing();
+        alert.is.as_mut().unwrap().values = (0..20).map(|n| (format!("field{n:02}"), Value::from(n))).collect();
+        alert.controls = (0..12).map(|n| format!("A.8.{n}").parse().unwrap()).collect();
+        let text = render(&alert);
+        assert!(text.contains("field05: 5, … and 14 more "), "{text}");
+        assert!(text.contains("A.8.7, … and 4 more "), "{text}");
+    }
 }

@@ -214,3 +214,221 @@ fn clean_page(page: &str, budget: Budget) -> String {
         page.chars().take(most).chain("…\n".chars()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures::executor::block_on;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::receiver::{Answer, Refusal, TransportError};
+    use crate::samples::{Network, at, baseline, coverage, firing, gone, resolved, status};
+
+    /// Secret and vector of the reference libraries of Standard Webhooks.
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn webhook(secrets: &[&str]) -> Webhook {
+        let keys = secrets.iter().map(|secret| key(&SecretString::from(*secret)).unwrap()).collect();
+        Webhook { url: "https://hooks.example.org/T0".parse().unwrap(), keys, allow_private: false }
+    }
+
+    fn sent(alert: &Alert, heard: bool) -> Value {
+        serde_json::from_str(&body(&Notification::new(alert, "chat", heard))).unwrap()
+    }
+
+    #[test]
+    fn the_signature_is_the_one_of_the_standard() {
+        let key = key(&SecretString::from(SECRET)).unwrap();
+        let signature =
+            sign(key.expose_secret(), "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_post_carries_id_time_and_a_signature_for_each_secret() {
+        let network = Network::default();
+        let newer = "whsec_bmV3ZXItc2VjcmV0LW9mLXRoaXJ0eS10d28tYnl0ZXM=";
+        let notification = Notification::new(&firing(), "chat", false);
+        let receipt = block_on(webhook(&[newer, SECRET]).send(&notification, &network, at("00:15:12"))).unwrap();
+        assert_eq!(receipt.answer, "200");
+        let posts = network.posts();
+        let headers: BTreeMap<_, _> = posts[0].headers.iter().cloned().collect();
+        assert_eq!(headers["webhook-id"], notification.id);
+        assert_eq!(headers["webhook-timestamp"], at("00:15:12").seconds().to_string());
+        let old = key(&SecretString::from(SECRET)).unwrap();
+        let expected = sign(old.expose_secret(), &notification.id, &headers["webhook-timestamp"], &posts[0].body);
+        let signatures: Vec<&str> = headers["webhook-signature"].split(' ').collect();
+        assert_eq!((signatures.len(), signatures[1]), (2, expected.as_str()));
+        assert_ne!(signatures[0], signatures[1]);
+    }
+
+    #[test]
+    fn the_same_news_has_the_same_id_and_body_on_every_try() {
+        let network = Network::answering([Err(TransportError::TimedOut)]);
+        let notification = Notification::new(&firing(), "chat", false);
+        let webhook = webhook(&[SECRET]);
+        let first = block_on(webhook.send(&notification, &network, at("00:15:12"))).unwrap_err();
+        assert_eq!((first.permanent, first.to_string().as_str()), (false, "timed out"));
+        block_on(webhook.send(&notification, &network, at("00:15:20"))).unwrap();
+        let posts = network.posts();
+        assert_eq!(posts[0].body, posts[1].body);
+        assert_eq!(posts[0].headers[1], posts[1].headers[1]);
+        assert_ne!(posts[0].headers[2], posts[1].headers[2]);
+    }
+
+    #[test]
+    fn answers_mean_what_the_standard_says() {
+        let table = [
+            (200, None),
+            (204, None),
+            (301, Some(false)),
+            (400, Some(true)),
+            (401, Some(false)),
+            (404, Some(false)),
+            (410, Some(true)),
+            (413, Some(true)),
+            (422, Some(true)),
+            (429, Some(false)),
+            (500, Some(false)),
+            (503, Some(false)),
+        ];
+        for (code, permanent) in table {
+            let network = Network::answering([Ok(status(code))]);
+            let result = block_on(webhook(&[SECRET]).send(
+                &Notification::new(&firing(), "chat", false),
+                &network,
+                at("00:16:00"),
+            ));
+            assert_eq!(result.err().map(|error| error.permanent), permanent, "{code}");
+        }
+        let busy = Answer { retry_after: Some("90".into()), body: "wait\n<b>".into(), ..status(429) };
+        let network = Network::answering([Ok(busy)]);
+        let error =
+            block_on(webhook(&[SECRET]).send(&Notification::new(&firing(), "chat", false), &network, at("00:16:00")))
+                .unwrap_err();
+        assert_eq!(error.retry_after, Some(domain::Duration::from_secs(90)));
+        assert_eq!((error.reason, error.detail.as_str()), (Refusal::Status(429), "wait ‹b›"));
+    }
+
+    #[test]
+    fn all_that_a_person_needs_is_in_the_payload() {
+        let mut payload = sent(&firing(), false);
+        let text = payload["data"]["text"].take();
+        assert!(
+            text.as_str().unwrap().starts_with("HIGH  Passwords can be guessed without limit: realm acme"),
+            "{text}"
+        );
+        let expected = json!({
+            "type": "deviation.firing",
+            "timestamp": "2026-11-22T00:15:11.000Z",
+            "data": {
+                "incident": "0123456789abcdef0123456789abcdef",
+                "title": "Passwords can be guessed without limit",
+                "subject": "realm acme",
+                "resource_type": "keycloak.realm",
+                "source": "keycloak:acme",
+                "stream": "keycloak:acme/realm",
+                "check": "keycloak.realm.brute_force",
+                "severity": "high",
+                "severity_why": "every account of the realm is behind this one setting",
+                "controls": ["A.8.5", "A.5.17"],
+                "owner": "Identity team",
+                "first_action": "Realm settings, Security defenses, Brute force detection: on",
+                "evidence": "http://127.0.0.1:8461/deviations/166",
+                "was": {
+                    "values": { "bruteForceProtected": true, "failureFactor": 5 },
+                    "more": 0, "address": "#9/1", "at": "2026-11-22T00:01:02.000Z"
+                },
+                "is": {
+                    "values": { "bruteForceProtected": false, "failureFactor": 5 },
+                    "more": 0, "address": "#165/1", "at": "2026-11-22T00:15:10.000Z"
+                },
+                "who": { "name": "dora", "id": "u-7", "from": "127.0.0.1" },
+                "changed_at": "2026-11-22T00:15:02.000Z",
+                "opened_at": "2026-11-22T00:15:10.000Z",
+                "seen_after_ms": 8000,
+                "ended_at": null,
+                "open_for_ms": null,
+                "told_before": false,
+                "unread_since": null,
+                "reach": null,
+                "notes": [],
+                "entries": [166],
+                "text": null,
+            },
+        });
+        assert_eq!(payload, expected, "{payload:#}");
+    }
+
+    #[test]
+    fn the_type_says_what_became_of_it() {
+        let table = [
+            (resolved(), true, "deviation.resolved", json!([188])),
+            (resolved(), false, "deviation.resolved", json!([166, 188])),
+            (gone(), true, "deviation.gone", json!([188])),
+            (coverage(), false, "coverage.firing", json!([201])),
+            (baseline(), false, "baseline.recorded", json!([11])),
+        ];
+        for (alert, heard, kind, entries) in table {
+            let payload = sent(&alert, heard);
+            assert_eq!((&payload["type"], &payload["data"]["entries"]), (&json!(kind), &entries));
+            assert_eq!(payload["data"]["told_before"], json!(heard));
+        }
+        assert_eq!(sent(&gone(), true)["data"]["who"], json!({ "unknown": "admin events are switched off" }));
+        assert_eq!(sent(&resolved(), true)["data"]["open_for_ms"], json!(1_441_000));
+    }
+
+    #[test]
+    fn no_secret_is_in_what_is_sent_shown_or_refused() {
+        let canary = "Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ";
+        let network = Network::default();
+        let receiver = webhook(&[&format!("whsec_{canary}")]);
+        block_on(receiver.send(&Notification::new(&firing(), "chat", false), &network, at("00:16:00"))).unwrap();
+        let post = &network.posts()[0];
+        let everything = format!("{post:?} {:?} {}", post.headers, String::from_utf8_lossy(&post.body));
+        assert!(!everything.contains(canary) && !everything.contains("CANARY"), "{everything}");
+        for bad in [canary.to_owned(), format!("whsec_{canary}!"), "whsec_Q0FOQVJZ".to_owned()] {
+            let refused = key(&SecretString::from(bad.clone())).unwrap_err();
+            assert!(!refused.contains("Q0FOQVJZ") && refused.contains("expected whsec_"), "{refused}");
+        }
+    }
+
+    fn strange() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("<!everyone>".to_owned()),
+            Just("\u{1}\"\\\n".to_owned()),
+            Just("\u{202e}\u{10ffff}漢".to_owned()),
+            any::<String>(),
+        ];
+        (piece, 1_usize..3_000).prop_map(|(piece, times)| piece.repeat(times))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_payload_is_too_big_or_not_json(text in strange(), fields in 0_usize..500, notes in 0_usize..500) {
+            let mut alert = firing();
+            alert.title = text.clone();
+            alert.subject = text.clone();
+            alert.owner = text.clone();
+            alert.first_action = text.clone();
+            alert.severity_why = text.clone();
+            alert.who = Ok(domain::Actor { name: text.clone(), id: text.clone(), from: Some(text.clone()) });
+            alert.notes = vec![text.clone(); notes];
+            alert.controls = (0..notes).map(|n| format!("A.{n}").parse().unwrap()).collect();
+            let values: BTreeMap<String, Value> =
+                (0..fields).map(|n| (format!("{n}{text}"), json!({ "deep": [text.clone()] }))).collect();
+            alert.is.as_mut().unwrap().values = values.clone();
+            alert.was.as_mut().unwrap().values = values;
+            let body = body(&Notification::new(&alert, "chat", false));
+            prop_assert!(body.len() <= GREATEST_BODY, "{}", body.len());
+            let payload: Value = serde_json::from_str(&body).unwrap();
+            let shown = payload["data"]["is"]["values"].as_object().unwrap().len() as u64;
+            prop_assert_eq!(shown + payload["data"]["is"]["more"].as_u64().unwrap(), fields as u64);
+            prop_assert!(!body.contains("<!"));
+        }
+    }
+}
