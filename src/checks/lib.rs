@@ -6,3 +6,29 @@ mod problem;
 pub use problem::{Excerpt, Problem, did_you_mean, nearest};
 
 pub mod yaml;
+
+mod definition;
+pub use definition::{Example, FieldSource, Kind, Needs, Param};
+
+mod check;
+pub use check::Check;
+
+mod expression;
+mod functions;
+mod value;
+
+mod evaluate;
+pub use evaluate::{Prepared, Reason, Verdict, evaluate, verdict};
+
+mod framework;
+pub use framework::{Automation, Control, Framework, Theme};
+
+mod load;
+mod set;
+pub use set::{CheckSet, Params, Texts};
+
+mod examples;
+pub use examples::{ExampleOutcome, run_examples};
+
+mod conclude;
+pub use conclude::{CheckState, conclude, weigh};

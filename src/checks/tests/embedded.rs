@@ -1,0 +1,98 @@
+//! What the built-in checks and catalogues promise.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use checks::{CheckSet, Texts, run_examples};
+use domain::ObservationValue;
+
+fn embedded() -> CheckSet {
+    CheckSet::embedded().unwrap_or_else(|problems| {
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        panic!("{}", text.join("\n"))
+    })
+}
+
+fn files_in(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_in(&path, found);
+        } else {
+            found.push(path.to_string_lossy().into_owned());
+        }
+    }
+}
+
+#[test]
+fn every_file_of_checks_and_frameworks_is_built_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let built_in = Texts::embedded();
+    for (folder, listed) in [("config/checks", built_in.checks), ("config/frameworks", built_in.frameworks)] {
+        let mut found = Vec::new();
+        files_in(&root.join(folder), &mut found);
+        found.sort();
+        let listed: Vec<String> =
+            listed.iter().map(|(name, _)| root.join(name).to_string_lossy().into_owned()).collect();
+        assert_eq!(found, listed, "{folder} holds exactly what the program holds");
+    }
+}
+
+#[test]
+fn a_check_stands_in_the_file_that_its_name_says() {
+    for check in embedded().checks() {
+        let (topic, name) = check.id().as_str().split_once('.').unwrap();
+        assert_eq!(check.file(), format!("config/checks/{topic}/{name}.yaml"));
+    }
+}
+
+#[test]
+fn the_eight_keycloak_checks_are_there_and_every_example_holds() {
+    let set = embedded();
+    let ids: Vec<&str> = set.by_source_kind("keycloak").map(|check| check.id().as_str()).collect();
+    assert_eq!(
+        ids,
+        [
+            "keycloak.admin.second_factor",
+            "keycloak.client.hardened",
+            "keycloak.realm.brute_force",
+            "keycloak.realm.events_kept",
+            "keycloak.realm.password_rule",
+            "keycloak.realm.second_factor_in_flow",
+            "keycloak.realm.session_limits",
+            "keycloak.realm.tls_required",
+        ]
+    );
+    let outcomes = run_examples(&set);
+    for outcome in &outcomes {
+        assert!(outcome.holds(), "{outcome:?}");
+    }
+    for check in set.checks() {
+        let mut shown: Vec<ObservationValue> = check.examples().iter().map(|example| example.expect).collect();
+        shown.sort();
+        shown.dedup();
+        assert_eq!(shown.len(), if check.applies().is_some() { 4 } else { 3 }, "{}", check.id());
+    }
+}
+
+#[test]
+fn the_catalogue_holds_93_controls_in_four_themes_in_order() {
+    let set = embedded();
+    let framework = set.framework(&"iso27001-2022".parse().unwrap()).unwrap();
+    let mut themes: BTreeMap<&str, usize> = BTreeMap::new();
+    for control in &framework.controls {
+        *themes.entry(&control.theme).or_default() += 1;
+    }
+    let expected = BTreeMap::from([("organizational", 37), ("people", 8), ("physical", 14), ("technological", 34)]);
+    assert_eq!(themes, expected);
+    let ids: Vec<String> = framework.controls.iter().map(|control| control.id.to_string()).collect();
+    let clauses = [(5, 37), (6, 8), (7, 14), (8, 34)];
+    let numbered: Vec<String> =
+        clauses.iter().flat_map(|(clause, last)| (1..=*last).map(move |n| format!("A.{clause}.{n}"))).collect();
+    assert_eq!(ids, numbered);
+    for control in &framework.controls {
+        assert!(control.automation.is_some() && !control.asks.is_empty(), "{}", control.id);
+        assert_eq!(control.attributes.len(), 5, "{}", control.id);
+        assert!(control.title.len() <= 100, "a short title, not a text: {}", control.id);
+    }
+}
