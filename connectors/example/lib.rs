@@ -83,3 +83,35 @@ impl Doors {
         http::Request::get(url.as_str()).header(http::header::AUTHORIZATION, bearer).body(Bytes::new()).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kit::testing::{Fixture, Harness, check_kind};
+
+    /// The fixture is what a source once answered, the expected file what the run makes of it: `BLESS=1 cargo test` writes
+    /// it, and a person reads the difference.
+    fn harness() -> Harness {
+        let fixture = Fixture::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"));
+        Harness::new(fixture, |url| {
+            let token = kit::SecretRef::Env("DOORS_TOKEN".to_owned());
+            let (name, owner) = ("office".to_owned(), "facilities".to_owned());
+            Box::new(Config { name, owner, schedules: None, runbook: None, url, token })
+        })
+    }
+
+    #[test]
+    fn what_it_says_of_itself_holds_together() {
+        check_kind(&kit::Kind::of::<Config>());
+    }
+
+    #[tokio::test]
+    async fn a_good_day_gives_every_door_and_says_what_it_could_not_read() {
+        harness().good_day("doors", concat!(env!("CARGO_MANIFEST_DIR"), "/expected/doors.json")).await;
+    }
+
+    #[tokio::test]
+    async fn on_every_bad_day_there_is_a_gap_and_no_value_from_nowhere() {
+        harness().bad_days("doors").await;
+    }
+}

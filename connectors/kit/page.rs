@@ -18,40 +18,54 @@ pub struct Pages {
     pub stopped: Option<Unread>,
 }
 
+impl Pages {
+    fn stopped(items: Vec<(Value, Mark)>, unread: Unread) -> Self {
+        Pages { items, stopped: Some(unread) }
+    }
+}
+
 /// Walks a list by offset: `page(first, max)` makes the request of a page. A page shorter than `max` is the last.
 ///
-/// A source that ignores the offset would give the same page for ever; a page that begins like the one before it is
-/// therefore malformed.
+/// Each page begins with the last item of the one before it. That costs one item a page, and shows a page that was lost,
+/// a list that shifted while it was read, and a source that ignores the offset.
 pub async fn offset_pages(
     recorder: &Recorder,
     call: &'static CallSpec,
     max: usize,
-    page: impl Fn(usize, usize) -> http::Request<Bytes> + Send,
+    page: impl Fn(usize, usize) -> Option<http::Request<Bytes>> + Send,
 ) -> Pages {
+    let max = max.max(2);
     let mut items: Vec<(Value, Mark)> = Vec::new();
-    let mut previous: Option<Value> = None;
-    for number in 0..recorder.limits().pages as usize {
-        let got = match recorder.exchange(call, page(number * max, max)).await {
+    for _ in 0..recorder.limits().pages {
+        let first = items.len().saturating_sub(1);
+        let Some(request) = page(first, max) else { return Pages::stopped(items, no_address(call)) };
+        let got = match recorder.exchange(call, request).await {
             Ok(answer) => answer.json().map(|value| (value, answer.mark)),
             Err(unread) => Err(unread),
         };
         let (found, mark) = match got {
             Ok((Value::Array(found), mark)) => (found, mark),
-            Ok((_, mark)) => return Pages { items, stopped: Some(mark.malformed("the answer is not a list")) },
-            Err(unread) => return Pages { items, stopped: Some(unread) },
+            Ok((_, mark)) => return Pages::stopped(items, mark.malformed("the answer is not a list")),
+            Err(unread) => return Pages::stopped(items, unread),
         };
-        if !found.is_empty() && found.first() == previous.as_ref() {
-            return Pages { items, stopped: Some(mark.malformed("the same page came twice")) };
-        }
-        previous = found.first().cloned();
         let last = found.len() < max;
-        items.extend(found.into_iter().map(|item| (item, mark)));
+        let mut found = found.into_iter();
+        if let Some((before, _)) = items.last()
+            && found.next().as_ref() != Some(before)
+        {
+            let unread = Unread {
+                permission: None,
+                ..mark.unread(GapReason::Truncated, "a page was lost, or the list shifted")
+            };
+            return Pages::stopped(items, unread);
+        }
+        items.extend(found.map(|item| (item, mark)));
         if last {
             return Pages { items, stopped: None };
         }
     }
-    let detail = format!("more than {} pages", recorder.limits().pages);
-    Pages { items, stopped: Some(Unread::unsent(call, GapReason::OverLimit, detail)) }
+    let unread = over_limit(recorder, call);
+    Pages::stopped(items, unread)
 }
 
 /// Walks a list by its next links (RFC 8288), beginning at `first`. The recorder refuses a link that leads away from the
@@ -73,20 +87,28 @@ pub async fn link_pages(
         };
         let answer = match recorder.exchange(call, request).await {
             Ok(answer) => answer,
-            Err(unread) => return Pages { items, stopped: Some(unread) },
+            Err(unread) => return Pages::stopped(items, unread),
         };
         match answer.json() {
             Ok(Value::Array(found)) => items.extend(found.into_iter().map(|item| (item, answer.mark))),
-            Ok(_) => return Pages { items, stopped: Some(answer.mark.malformed("the answer is not a list")) },
-            Err(unread) => return Pages { items, stopped: Some(unread) },
+            Ok(_) => return Pages::stopped(items, answer.mark.malformed("the answer is not a list")),
+            Err(unread) => return Pages::stopped(items, unread),
         }
         match next_link(&answer.headers, &at) {
             Some(next) => at = next,
             None => return Pages { items, stopped: None },
         }
     }
-    let detail = format!("more than {} pages", recorder.limits().pages);
-    Pages { items, stopped: Some(Unread::unsent(call, GapReason::OverLimit, detail)) }
+    let unread = over_limit(recorder, call);
+    Pages::stopped(items, unread)
+}
+
+fn over_limit(recorder: &Recorder, call: &'static CallSpec) -> Unread {
+    Unread::unsent(call, GapReason::OverLimit, format!("more than {} pages", recorder.limits().pages))
+}
+
+fn no_address(call: &'static CallSpec) -> Unread {
+    Unread::unsent(call, GapReason::Refused, "no address could be made")
 }
 
 /// The address of the next page from a `Link` header, relative ones resolved against the page that named them.
