@@ -1,1 +1,42 @@
-//! ledger.
+//! The tamper-evident log: bytes in, signed checkpoints and proofs out.
+//!
+//! The crate knows nothing of what an entry means, so that a verifier stays small. An entry is a leaf of an RFC 6962
+//! tree; the root is signed as a C2SP checkpoint; bodies lie beside it in packs and are bound to entries by salted
+//! commitments. [`Log`] is the only writer, [`Reader`] reads beside it, [`verify`](fn@verify) re-derives everything.
+
+mod bodies;
+mod checkpoint;
+mod checkpoints;
+pub mod disk;
+mod guard;
+mod hash;
+mod log;
+pub mod note;
+mod pack;
+mod proof;
+mod reader;
+mod real_disk;
+mod recover;
+mod segment;
+mod slots;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod tree;
+mod verify;
+
+pub use bodies::{Bodies, BodyError, BodyReader, Scan};
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+pub use disk::{Disk, ReadBack, SharedDisk};
+pub use guard::GuardError;
+pub use hash::{Hash, ParseHashError, leaf_hash, node_hash};
+pub use log::{AppendError, Appended, FatalCause, GREATEST_BATCH, Log, LogOptions};
+pub use note::{NoteError, SigningKey, VerifierKey};
+pub use pack::{Commitment, GREATEST_BODY, Location, commit};
+pub use proof::{TlogProof, TlogProofError};
+pub use reader::{Entries, ReadError, Reader};
+pub use real_disk::RealDisk;
+pub use recover::{Damage, OpenError, Recovery};
+pub use segment::GREATEST_ENTRY;
+pub use slots::SlotError;
+pub use tree::{Frontier, OutOfRange, ProofError};
+pub use verify::{KeySource, Kind, Level, Problem, Progress, Report, VerifyOptions, verify, verify_on};

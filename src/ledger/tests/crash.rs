@@ -1,0 +1,1 @@
+//! Power loss and failing disks, at every operation.

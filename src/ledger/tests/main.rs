@@ -1,0 +1,11 @@
+//! What the ledger promises, through its public door.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod support;
+
+mod bodies;
+mod crash;
+mod damage;
+mod formats;
+mod log;
+mod tree;
