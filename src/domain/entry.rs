@@ -260,6 +260,9 @@ pub struct Observations {
     pub stream: StreamId,
     /// The run judged.
     pub run: u64,
+    /// The observation entry before that holds rows of its own, so that the last determined word can be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<u64>,
     /// The observation entry whose counts and rows hold word for word, when nothing changed; then `checks` and
     /// `manifest` are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -358,7 +361,7 @@ pub struct Coverage {
     /// Checks gone blind, in whole or in part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blind: Vec<CheckId>,
-    /// The entry that opened the loss; `None` on opening.
+    /// The entry that opened the loss; `None` on opening. A loss whose reason or reach changes is recorded again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_by: Option<u64>,
 }

@@ -146,6 +146,29 @@ impl StreamId {
     }
 }
 
+impl BodyId {
+    /// The commitment as its hexadecimal digits.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        BodyId(hex::encode(bytes).into())
+    }
+
+    /// The commitment itself.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // The text is 64 hexadecimal digits in every value of this type, so this always fits.
+        let fits = hex::decode_to_slice(self.as_str(), &mut bytes);
+        debug_assert!(fits.is_ok());
+        bytes
+    }
+}
+
+impl Pseudonym {
+    /// The pseudonym as its hexadecimal digits.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Pseudonym(hex::encode(bytes).into())
+    }
+}
+
 /// One thing at a source, by its type and the provider's own immutable id.
 ///
 /// Where a provider gives a name only, a new creation date under an old name is another resource, so connectors put

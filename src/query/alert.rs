@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Actor, CheckId, ControlId, ResourceType, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor};
+use domain::{
+    Actor, CheckId, ControlId, ResourceType, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

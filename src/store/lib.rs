@@ -1,1 +1,23 @@
-//! store.
+//! The single writer: bodies, then ledger, then index; and reading all three.
+//!
+//! [`Store`] is what the daemon holds. [`Offline`] reads the same data directory without a lock, beside a running
+//! daemon or without one. Both answer through [`Read`].
+
+pub mod fold;
+pub mod index;
+pub mod read;
+pub mod rows;
+
+mod bodies;
+mod catch_up;
+mod layout;
+mod offline;
+mod record;
+mod subjects;
+mod writer;
+
+pub use layout::Layout;
+pub use offline::Offline;
+pub use read::{Head, Read, ReadError};
+pub use record::{Judged, Rows};
+pub use writer::{Draft, InitError, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

@@ -1,0 +1,125 @@
+//! What changed, newest first: one line per fact, each naming its evidence.
+
+use domain::entry::{Entry, Fact};
+use domain::{Change, RowAddress, Severity, SourceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::ReadError;
+use store::rows::key;
+
+use crate::Query;
+
+/// One change.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// The entry that records it.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The kind of entry: `deviation`, `coverage`, `finding`, `missed`, `clock`.
+    pub kind: String,
+    /// What happened, in a word: `DEVIATES`, `RESOLVED`, `GONE`, `UNREADABLE`, `READABLE`, `MISSED` …
+    pub what: String,
+    /// To what: a check and a resource, a stream, a control.
+    pub subject: String,
+    /// In a few words.
+    pub detail: String,
+    /// How much it matters, where that is known.
+    pub severity: Option<Severity>,
+    /// The source, where there is one.
+    pub source: Option<SourceId>,
+    /// It was so when a check first looked.
+    pub baseline: bool,
+    /// The row that shows it.
+    pub evidence: Option<RowAddress>,
+}
+
+impl Query<'_> {
+    /// Up to `limit` changes recorded before entry `before`, newest first.
+    pub fn changes(&self, before: Option<u64>, limit: usize) -> Result<Vec<ChangeView>, ReadError> {
+        let before = before.map(key::change);
+        let pairs = self.read.index().scan_back(key::CHANGES, before.as_deref(), limit)?;
+        let mut changes = Vec::with_capacity(pairs.len());
+        for (key, _) in pairs {
+            let Some(number) = entry_number(&key) else { continue };
+            if let Some(entry) = self.read.entry(number)? {
+                changes.extend(self.change(number, &entry)?);
+            }
+        }
+        Ok(changes)
+    }
+
+    fn change(&self, number: u64, entry: &Entry) -> Result<Option<ChangeView>, ReadError> {
+        let view = |what: &str, subject: String, detail: String| ChangeView {
+            entry: number,
+            at: entry.at,
+            kind: entry.fact.kind().to_owned(),
+            what: what.to_owned(),
+            subject,
+            detail,
+            severity: None,
+            source: None,
+            baseline: false,
+            evidence: None,
+        };
+        Ok(match &entry.fact {
+            Fact::Deviation(deviation) => {
+                let detail = self.detail(&deviation.detail)?;
+                let name = detail.map_or_else(|| format!("erased ({})", deviation.resource), |detail| detail.name);
+                let title = self.catalogue.checks.get(&deviation.check).map(|info| info.title.clone());
+                let what = match deviation.change {
+                    Change::Opened => "DEVIATES",
+                    Change::Regressed => "DEVIATES AGAIN",
+                    Change::Resolved => "RESOLVED",
+                    Change::Gone => "GONE",
+                };
+                Some(ChangeView {
+                    severity: Some(deviation.severity),
+                    source: Some(deviation.source.clone()),
+                    baseline: deviation.baseline,
+                    evidence: Some(deviation.is),
+                    ..view(what, format!("{}  {name}", deviation.check), title.unwrap_or_default())
+                })
+            }
+            Fact::Coverage(coverage) => {
+                let what = if coverage.lost { "UNREADABLE" } else { "READABLE" };
+                let reason = coverage.reason.map_or("", |reason| reason.as_str());
+                let blind = match coverage.blind.len() {
+                    0 => String::new(),
+                    1 => "; 1 check is blind".to_owned(),
+                    n => format!("; {n} checks are blind"),
+                };
+                Some(ChangeView {
+                    source: Some(coverage.stream.source()),
+                    evidence: Some(RowAddress { entry: coverage.by, row: None }),
+                    ..view(what, coverage.stream.to_string(), format!("{reason}{blind}"))
+                })
+            }
+            Fact::Finding(finding) => {
+                let was = finding.was.map_or_else(|| "first finding".to_owned(), |was| format!("was {was}"));
+                let detail = format!("{was}; {}", finding.reason.as_str());
+                Some(view(finding.value.as_str(), format!("{} {}", finding.framework, finding.control), detail))
+            }
+            Fact::Missed(missed) => {
+                let slots = if missed.count == 1 {
+                    format!("the slot of {}", missed.first)
+                } else {
+                    format!("{} slots from {} to {}", missed.count, missed.first, missed.last)
+                };
+                Some(ChangeView {
+                    source: Some(missed.stream.source()),
+                    ..view("MISSED", missed.stream.to_string(), format!("{slots}: {}", missed.reason.as_str()))
+                })
+            }
+            Fact::Clock(step) => {
+                let direction = if step.shown < step.expected { "back" } else { "ahead" };
+                Some(view("CLOCK", format!("stepped {direction} by {}", step.by), format!("to {}", step.shown)))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The entry number at the end of a key.
+fn entry_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}

@@ -1,0 +1,126 @@
+//! Controls: what each check of each source says for them, and the latest finding.
+
+use domain::{
+    Bearing, CheckCounts, CheckId, ControlId, FindingReason, FindingValue, FrameworkId, LinkState, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use store::rows::{FindingRow, StreamRow, key};
+use store::{ReadError, fold};
+
+use crate::Query;
+
+/// One control and what is known of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ControlView {
+    /// The catalogue.
+    pub framework: FrameworkId,
+    /// The control's number.
+    pub control: ControlId,
+    /// Its short title.
+    pub title: String,
+    /// The conclusion; *not evidenced* before there is one.
+    pub value: FindingValue,
+    /// Its reason; `None` before there is a finding.
+    pub reason: Option<FindingReason>,
+    /// The finding entry and when it was recorded.
+    pub entry: Option<u64>,
+    /// See `entry`.
+    pub since: Option<Timestamp>,
+    /// The checks that bear on it, on each source that feeds them.
+    pub links: Vec<LinkView>,
+}
+
+/// One check of one source, for a control.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LinkView {
+    /// What is true when the check conforms.
+    pub title: String,
+    /// Why it bears on the control.
+    pub why: String,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: LinkState,
+    /// Whether its evidence is older than it may be.
+    pub stale: bool,
+    /// The entry that holds its rows.
+    pub entry: Option<u64>,
+}
+
+impl Query<'_> {
+    /// All controls of a catalogue in its order; `None` when there is no such catalogue.
+    pub fn controls(&self, framework: &FrameworkId) -> Result<Option<Vec<ControlView>>, ReadError> {
+        let Some(info) = self.catalogue.frameworks.get(framework) else { return Ok(None) };
+        let states = self.link_states()?;
+        let mut views = Vec::with_capacity(info.controls.len());
+        for control in &info.controls {
+            let row: Option<FindingRow> = fold::get(self.read.index().as_ref(), &key::finding(framework, &control.id))?;
+            let links = states.iter().filter_map(|(state, entry)| {
+                let check = self.catalogue.checks.get(&state.check)?;
+                let mapping = check.mappings.iter().find(|m| m.framework == *framework && m.control == control.id)?;
+                let stale = state.at.is_some_and(|at| self.now.since(at) > state.greatest_age);
+                let state = LinkState { bearing: mapping.bearing, ..state.clone() };
+                Some(LinkView { title: check.title.clone(), why: mapping.why.clone(), state, stale, entry: *entry })
+            });
+            let mut links: Vec<LinkView> = links.collect();
+            links.sort_by(|a, b| a.state.bearing.cmp(&b.state.bearing).then(a.state.check.cmp(&b.state.check)));
+            views.push(ControlView {
+                framework: framework.clone(),
+                control: control.id.clone(),
+                title: control.title.clone(),
+                value: row.as_ref().map_or(FindingValue::NotEvidenced, |row| row.value),
+                reason: row.as_ref().map(|row| row.reason),
+                entry: row.as_ref().map(|row| row.entry),
+                since: row.as_ref().map(|row| row.at),
+                links,
+            });
+        }
+        Ok(Some(views))
+    }
+
+    /// What every check says on every source that can feed it, and the entry that holds its rows; one state without a
+    /// source where none can. The bearing is left at *supports*: it belongs to the link, not to the check.
+    pub fn link_states(&self) -> Result<Vec<(LinkState, Option<u64>)>, ReadError> {
+        let mut open: std::collections::BTreeMap<(CheckId, domain::SourceId), u64> = Default::default();
+        for row in self.deviation_rows()?.into_iter().filter(|row| row.state.open) {
+            *open.entry((row.check, row.source)).or_default() += 1;
+        }
+        let streams = self.stream_rows()?;
+        let mut states = Vec::new();
+        for (id, check) in &self.catalogue.checks {
+            let none = LinkState {
+                check: id.clone(),
+                bearing: Bearing::Supports,
+                source: None,
+                counts: None,
+                complete: false,
+                open: 0,
+                at: None,
+                greatest_age: check.greatest_age,
+            };
+            let before = states.len();
+            for source in self.catalogue.sources.keys() {
+                let Some(stream) = self.catalogue.stream_feeding(check, source) else { continue };
+                let observed = streams.iter().find(|row| row.stream == stream).and_then(|row| latest(row, id));
+                let open = open.get(&(id.clone(), source.clone())).copied().unwrap_or(0);
+                let state = LinkState { source: Some(source.clone()), open, ..none.clone() };
+                states.push(match observed {
+                    Some((counts, complete, at, entry)) => {
+                        (LinkState { counts: Some(counts), complete, at: Some(at), ..state }, Some(entry))
+                    }
+                    None => (state, None),
+                });
+            }
+            if states.len() == before {
+                states.push((none, None));
+            }
+        }
+        Ok(states)
+    }
+}
+
+/// The latest word of a check on a stream: counts, whether whole, when, and the entry with the rows.
+fn latest(row: &StreamRow, check: &CheckId) -> Option<(CheckCounts, bool, Timestamp, u64)> {
+    let observed = row.observed.as_ref()?;
+    let line = observed.checks.iter().find(|line| line.check == *check)?;
+    Some((line.counts.clone(), line.complete, observed.at, observed.rows_in))
+}

@@ -1,0 +1,234 @@
+//! Deviations and losses of coverage as alerts: everything that a page, a receiver or a person needs.
+
+use std::collections::BTreeMap;
+
+use domain::entry::DeviationDetail;
+use domain::{BodyId, Change, Duration, RowAddress, Severity, StreamId, Timestamp, UnknownActor};
+use sha2::{Digest, Sha256};
+use store::rows::{CoverageRow, DeviationRow, StreamRow, key};
+use store::{ReadError, fold};
+
+use crate::{Alert, AlertClass, AlertState, Query, Seen};
+
+impl Query<'_> {
+    /// Open deviations, the worst first, then the oldest.
+    pub fn open_deviations(&self) -> Result<Vec<Alert>, ReadError> {
+        let mut alerts = Vec::new();
+        for row in self.deviation_rows()? {
+            if row.state.open {
+                alerts.push(self.deviation_alert(&row)?);
+            }
+        }
+        alerts.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.opened_at.cmp(&b.opened_at)).then(a.key.cmp(&b.key)));
+        Ok(alerts)
+    }
+
+    /// Everything a receiver may have to be told of: what holds, and what ended less than `ended_within` ago. The
+    /// baseline of a stream is one alert of its own.
+    pub fn alerts(&self, ended_within: Duration) -> Result<Vec<Alert>, ReadError> {
+        let recent = |at: Timestamp| self.now.since(at) <= ended_within;
+        let mut alerts = Vec::new();
+        let mut baselines: BTreeMap<(StreamId, u64), Vec<DeviationRow>> = BTreeMap::new();
+        for row in self.deviation_rows()? {
+            if row.state.open || recent(row.at) {
+                alerts.push(self.deviation_alert(&row)?);
+            }
+            if row.state.baseline && recent(row.state.opened_at) {
+                let opened_in = row.state.observation.entry;
+                baselines.entry((self.stream_of(&row), opened_in)).or_default().push(row);
+            }
+        }
+        for ((stream, _), rows) in baselines {
+            alerts.extend(self.baseline_alert(&stream, &rows)?);
+        }
+        for row in self.stream_rows()? {
+            let Some(coverage) = row.coverage.clone() else { continue };
+            if coverage.lost || recent(coverage.at) {
+                alerts.push(self.coverage_alert(&row, &coverage)?);
+            }
+        }
+        Ok(alerts)
+    }
+
+    /// All deviations there ever were, open and closed.
+    pub fn deviation_rows(&self) -> Result<Vec<DeviationRow>, ReadError> {
+        let pairs = self.read.index().scan(key::DEVIATIONS, None, usize::MAX)?;
+        pairs.iter().map(|(_, bytes)| Ok(fold::read(bytes)?)).collect()
+    }
+
+    /// The details that stand in a deviation's body; `None` when it was erased.
+    pub fn detail(&self, body: &BodyId) -> Result<Option<DeviationDetail>, ReadError> {
+        let Some(bytes) = self.read.body(body)? else { return Ok(None) };
+        let detail = serde_json::from_slice(&bytes)
+            .map_err(|e| ReadError::Malformed(format!("the details of a deviation do not read: {e}")))?;
+        Ok(Some(detail))
+    }
+
+    /// A deviation as an alert.
+    pub fn deviation_alert(&self, row: &DeviationRow) -> Result<Alert, ReadError> {
+        let opened = self.detail(&row.opened_detail)?;
+        let last = if row.detail == row.opened_detail { opened.clone() } else { self.detail(&row.detail)? };
+        let info = self.catalogue.checks.get(&row.check);
+        let stream = self.stream_of(row);
+        let subject = last.as_ref().or(opened.as_ref());
+        let seen = |values, at, address| Seen { values, at, address };
+        let was = match (&last, row.state.open) {
+            // While it is open: what was before the opening. Once it ended: what it was while it deviated.
+            (Some(detail), _) => detail.before_at.map(|at| {
+                let address =
+                    row.was.filter(|_| row.state.open).unwrap_or(RowAddress { entry: row.state.opened_by, row: None });
+                seen(detail.before.clone(), at, address)
+            }),
+            (None, _) => None,
+        };
+        let is = last.as_ref().filter(|_| row.change != Change::Gone);
+        let is = is.map(|detail| seen(detail.after.clone(), detail.after_at, row.state.observation));
+        let coverage = self.stream_row(&stream)?.coverage.filter(|coverage| coverage.lost);
+        let erased = || UnknownActor { reason: "the details were erased".to_owned() };
+        Ok(Alert {
+            key: self.incident_key(&[row.check.as_str(), row.resource.as_str(), &row.state.episode.to_string()])?,
+            class: AlertClass::Deviation,
+            state: match row.change {
+                Change::Opened | Change::Regressed => AlertState::Firing,
+                Change::Resolved => AlertState::Resolved,
+                Change::Gone => AlertState::Gone,
+            },
+            title: info.map_or_else(|| row.check.to_string(), |info| info.title.clone()),
+            subject: subject.map_or_else(|| format!("erased ({})", row.resource), |detail| detail.name.clone()),
+            kind: Some(row.kind.clone()),
+            source: row.source.clone(),
+            check: Some(row.check.clone()),
+            severity: row.severity,
+            severity_why: info.map_or_else(String::new, |info| info.severity_why.clone()),
+            controls: self.catalogue.controls_of(&row.check),
+            owner: self.catalogue.owner(&row.source),
+            first_action: info.map_or_else(String::new, |info| info.first_action.clone()),
+            permalink: self.catalogue.permalink(RowAddress { entry: row.state.last_entry, row: None }),
+            was,
+            is,
+            who: last.as_ref().map_or_else(|| Err(erased()), |detail| detail.actor.clone()),
+            changed_at: last.as_ref().and_then(|detail| detail.changed_at),
+            opened_at: row.state.opened_at,
+            opened_by: row.state.opened_by,
+            entry: row.state.last_entry,
+            at: row.at,
+            baseline: row.state.baseline,
+            unread_since: coverage
+                .filter(|lost| row.state.open && lost.blind.contains(&row.check))
+                .map(|lost| lost.since),
+            notes: Vec::new(),
+            stream,
+        })
+    }
+
+    fn coverage_alert(&self, row: &StreamRow, coverage: &CoverageRow) -> Result<Alert, ReadError> {
+        let mut notes = Vec::new();
+        if let (true, Some(run)) = (coverage.lost, &row.last_run) {
+            for gap in self.gaps_of(run)? {
+                let needs = gap.permission.map_or_else(String::new, |permission| format!("; needs {permission}"));
+                notes.push(format!("{} {}: {}{needs}", gap.reason.as_str(), gap.call, gap.detail));
+            }
+        }
+        for check in coverage.blind.iter().filter(|_| coverage.lost) {
+            notes.push(format!("blind {check}: undetermined, not conforming"));
+        }
+        let mut controls = Vec::new();
+        for control in coverage.blind.iter().flat_map(|check| self.catalogue.controls_of(check)) {
+            if !controls.contains(&control) {
+                controls.push(control);
+            }
+        }
+        let worst =
+            coverage.blind.iter().filter_map(|check| self.catalogue.checks.get(check)).map(|info| info.severity).max();
+        let source = row.stream.source();
+        let reason = coverage.reason.map_or("slots were missed", |reason| reason.as_str());
+        Ok(Alert {
+            key: self.incident_key(&["coverage", row.stream.as_str(), &coverage.episode.to_string()])?,
+            class: AlertClass::Coverage,
+            state: if coverage.lost { AlertState::Firing } else { AlertState::Resolved },
+            title: format!("Evidence from {} is incomplete: {reason}", row.stream),
+            subject: row.stream.to_string(),
+            kind: None,
+            check: None,
+            severity: worst.unwrap_or(Severity::Medium).min(Severity::High),
+            severity_why: "what cannot be seen is not known to conform".to_owned(),
+            controls,
+            owner: self.catalogue.owner(&source),
+            first_action: "see the gaps below; grant what is missing (evidenced permissions), then evidenced run-now"
+                .to_owned(),
+            permalink: self.catalogue.permalink(RowAddress { entry: coverage.last_entry, row: None }),
+            was: None,
+            is: None,
+            who: Err(UnknownActor { reason: "the source does not say".to_owned() }),
+            changed_at: None,
+            opened_at: coverage.since,
+            opened_by: coverage.opened_by,
+            entry: coverage.last_entry,
+            at: coverage.at,
+            baseline: false,
+            unread_since: coverage.lost.then_some(coverage.since),
+            notes,
+            source,
+            stream: row.stream.clone(),
+        })
+    }
+
+    /// One summary of what was already so when checks first looked.
+    fn baseline_alert(&self, stream: &StreamId, rows: &[DeviationRow]) -> Result<Option<Alert>, ReadError> {
+        let Some(first) = rows.iter().min_by_key(|row| row.state.opened_by) else { return Ok(None) };
+        let mut per_check: BTreeMap<&str, (usize, Severity)> = BTreeMap::new();
+        for row in rows {
+            let count = per_check.entry(row.check.as_str()).or_insert((0, row.severity));
+            count.0 += 1;
+        }
+        let source = stream.source();
+        let opened_in = first.state.observation.entry.to_string();
+        Ok(Some(Alert {
+            key: self.incident_key(&["baseline", stream.as_str(), &opened_in])?,
+            class: AlertClass::Baseline,
+            state: AlertState::Firing,
+            title: format!("First look at {stream}: {} deviations were already here", rows.len()),
+            subject: stream.to_string(),
+            kind: None,
+            check: None,
+            severity: Severity::Low,
+            severity_why: "recorded, and nobody was paged: it was so before anyone looked".to_owned(),
+            controls: Vec::new(),
+            owner: self.catalogue.owner(&source),
+            first_action: "go through them in office hours".to_owned(),
+            permalink: self.catalogue.permalink(RowAddress { entry: first.state.observation.entry, row: None }),
+            was: None,
+            is: None,
+            who: Err(UnknownActor { reason: "it was so before anyone looked".to_owned() }),
+            changed_at: None,
+            opened_at: first.state.opened_at,
+            opened_by: first.state.opened_by,
+            entry: first.state.opened_by,
+            at: first.state.opened_at,
+            baseline: true,
+            unread_since: None,
+            notes: per_check.iter().map(|(check, (count, severity))| format!("{count} {severity} {check}")).collect(),
+            source,
+            stream: stream.clone(),
+        }))
+    }
+
+    /// The stream whose runs show a deviation: the check's collector, on the deviation's source.
+    fn stream_of(&self, row: &DeviationRow) -> StreamId {
+        let feeding = self.catalogue.checks.get(&row.check).map(|info| row.source.stream(&info.collector));
+        feeding.unwrap_or_else(|| row.source.stream(&crate::catalogue::unknown_collector()))
+    }
+
+    /// Key of an incident: the same for the same thing, whatever the texts around it say.
+    fn incident_key(&self, parts: &[&str]) -> Result<String, ReadError> {
+        let mut digest = Sha256::new();
+        digest.update(self.read.head()?.origin);
+        for part in parts {
+            digest.update([0]);
+            digest.update(part);
+        }
+        let mut text = hex::encode(digest.finalize());
+        text.truncate(32);
+        Ok(text)
+    }
+}

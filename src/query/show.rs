@@ -1,0 +1,227 @@
+//! One entry or one row, opened: the fact, the names behind its pseudonyms, the values, the calls, the proof.
+
+use domain::entry::Fact;
+use domain::{BodyId, Exchange, Observation, Resource, RowAddress, StreamId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::read::{observation_lines, population_lines};
+use store::{ReadError, read};
+
+use crate::Query;
+
+/// One entry, opened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EntryView {
+    /// Its number.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Its kind.
+    pub kind: String,
+    /// The fact as it stands in the ledger.
+    pub fact: Value,
+    /// How many rows it has.
+    pub rows: u64,
+    /// What stands in its body, for a deviation.
+    pub detail: Option<Value>,
+    /// The exchanges, for a run.
+    pub exchanges: Vec<ExchangeView>,
+    /// The proof that it is in the ledger, as a C2SP tlog-proof.
+    pub proof: Option<String>,
+}
+
+/// One exchange, with its body as text where it is text.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ExchangeView {
+    /// As recorded.
+    #[serde(flatten)]
+    pub exchange: Exchange,
+}
+
+/// One row, opened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RowView {
+    /// Its address.
+    pub address: RowAddress,
+    /// When its entry was recorded.
+    pub at: Timestamp,
+    /// The stream, where the row belongs to one.
+    pub stream: Option<StreamId>,
+    /// The line of the manifest.
+    pub line: String,
+    /// The observation, when the row is one.
+    pub observation: Option<Observation>,
+    /// The resource as it was read: the row itself, or what the observation speaks of.
+    pub resource: Option<Value>,
+    /// The exchange, when the row is one: rows of a run count its exchanges first, then its resources.
+    pub exchange: Option<ExchangeView>,
+    /// The exchange's body as received, secrets redacted, when it is text.
+    pub body: Option<String>,
+    /// The body was erased; its commitment still stands in the manifest.
+    pub erased: bool,
+}
+
+impl Query<'_> {
+    /// An entry, opened; `None` beyond the last one.
+    pub fn entry_view(&self, number: u64) -> Result<Option<EntryView>, ReadError> {
+        let Some(bytes) = self.read.entry_bytes(number)? else { return Ok(None) };
+        let entry = read::parse_entry(number, &bytes)?;
+        let fact = serde_json::from_slice(&bytes).map_err(|e| ReadError::Malformed(e.to_string()))?;
+        let (rows, exchanges) = match &entry.fact {
+            Fact::Observation(observations) => (self.rows_in(observations.same_as.unwrap_or(number))?, Vec::new()),
+            Fact::Run(run) => {
+                let exchanges = self.exchanges(run.exchanges.as_ref())?;
+                (exchanges.len() as u64 + run.populations.iter().map(|p| p.count).sum::<u64>(), exchanges)
+            }
+            _ => (0, Vec::new()),
+        };
+        let detail = match &entry.fact {
+            Fact::Deviation(deviation) => self.json_body(&deviation.detail)?,
+            Fact::Run(run) => run.changes.as_ref().map(|body| self.json_body(body)).transpose()?.flatten(),
+            _ => None,
+        };
+        let exchanges = exchanges.into_iter().map(|exchange| ExchangeView { exchange }).collect();
+        let (at, kind) = (entry.at, entry.fact.kind().to_owned());
+        Ok(Some(EntryView { entry: number, at, kind, fact, rows, detail, exchanges, proof: self.read.proof(number)? }))
+    }
+
+    /// A row, opened; `None` when there is no such row.
+    pub fn row_view(&self, address: RowAddress) -> Result<Option<RowView>, ReadError> {
+        let (Some(row), Some(entry)) = (address.row, self.read.entry(address.entry)?) else { return Ok(None) };
+        let blank = RowView {
+            address,
+            at: entry.at,
+            stream: None,
+            line: String::new(),
+            observation: None,
+            resource: None,
+            exchange: None,
+            body: None,
+            erased: false,
+        };
+        match entry.fact {
+            Fact::Observation(observations) => {
+                let blank = RowView { stream: Some(observations.stream.clone()), ..blank };
+                let rows_in = observations.same_as.unwrap_or(address.entry);
+                self.observation_row(rows_in, row, observations.run, blank)
+            }
+            Fact::Run(run) => {
+                let blank = RowView { stream: Some(run.stream.clone()), ..blank };
+                self.run_row(&run, row, blank)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn observation_row(&self, rows_in: u64, row: u32, run: u64, blank: RowView) -> Result<Option<RowView>, ReadError> {
+        let Some(manifest) = self.observation_manifest(rows_in)? else { return Ok(None) };
+        let lines = observation_lines(&manifest)?;
+        let Some(line) = lines.get(row as usize) else { return Ok(None) };
+        let observation: Option<Observation> = self.parsed_body(&line.body)?;
+        let resource = match (&observation, self.read.entry(run)?.map(|entry| entry.fact)) {
+            (Some(observation), Some(Fact::Run(run))) => self.resource_in(&run, &observation.resource)?,
+            _ => None,
+        };
+        let erased = observation.is_none();
+        Ok(Some(RowView { line: line.write(), observation, resource, erased, ..blank }))
+    }
+
+    fn run_row(&self, run: &domain::entry::Run, row: u32, blank: RowView) -> Result<Option<RowView>, ReadError> {
+        let mut exchanges = self.exchanges(run.exchanges.as_ref())?;
+        let mut left = row as usize;
+        if left < exchanges.len() {
+            let exchange = exchanges.swap_remove(left);
+            let mut text = Vec::new();
+            for segment in &exchange.body {
+                text.extend(self.read.body(segment)?.unwrap_or_default());
+            }
+            let body = (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned());
+            let line = format!("{} {}", exchange.call, exchange.status.map_or("no answer".into(), |s| s.to_string()));
+            return Ok(Some(RowView { line, exchange: Some(ExchangeView { exchange }), body, ..blank }));
+        }
+        left -= exchanges.len();
+        for population in &run.populations {
+            let Some(manifest) = &population.manifest else { continue };
+            if left as u64 >= population.count {
+                left -= population.count as usize;
+                continue;
+            }
+            let Some(bytes) = self.read.body(manifest)? else { return Ok(None) };
+            let Some((pseudonym, body)) = population_lines(&bytes)?.into_iter().nth(left) else { return Ok(None) };
+            let resource = self.json_body(&body)?;
+            let erased = resource.is_none();
+            return Ok(Some(RowView { line: format!("{pseudonym} {body}"), resource, erased, ..blank }));
+        }
+        Ok(None)
+    }
+
+    /// The exchanges of a run, in order.
+    pub fn exchanges(&self, list: Option<&BodyId>) -> Result<Vec<Exchange>, ReadError> {
+        let Some(bytes) = list.map(|list| self.read.body(list)).transpose()?.flatten() else { return Ok(Vec::new()) };
+        let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(|line| {
+                serde_json::from_slice(line)
+                    .map_err(|e| ReadError::Malformed(format!("an exchange does not read: {e}")))
+            })
+            .collect()
+    }
+
+    fn resource_in(&self, run: &domain::entry::Run, key: &domain::ResourceKey) -> Result<Option<Value>, ReadError> {
+        let population = run.populations.iter().find(|population| population.kind == key.kind);
+        let (Some(manifest), Some(pseudonym)) =
+            (population.and_then(|population| population.manifest.as_ref()), self.read.pseudonym(key))
+        else {
+            return Ok(None);
+        };
+        let Some(bytes) = self.read.body(manifest)? else { return Ok(None) };
+        let lines = population_lines(&bytes)?;
+        let found = lines.binary_search_by(|(known, _)| known.cmp(&pseudonym)).ok().and_then(|at| lines.get(at));
+        found.map(|(_, body)| self.json_body(body)).transpose().map(Option::flatten)
+    }
+
+    fn observation_manifest(&self, entry: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.read.entry(entry)?.map(|entry| entry.fact) {
+            Some(Fact::Observation(observations)) => {
+                Ok(observations.manifest.map(|manifest| self.read.body(&manifest)).transpose()?.flatten())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn rows_in(&self, entry: u64) -> Result<u64, ReadError> {
+        Ok(match self.read.entry(entry)?.map(|entry| entry.fact) {
+            Some(Fact::Observation(observations)) => observations.rows,
+            _ => 0,
+        })
+    }
+
+    fn json_body(&self, body: &BodyId) -> Result<Option<Value>, ReadError> {
+        self.parsed_body(body)
+    }
+
+    fn parsed_body<T: serde::de::DeserializeOwned>(&self, body: &BodyId) -> Result<Option<T>, ReadError> {
+        let Some(bytes) = self.read.body(body)? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| ReadError::Malformed(format!("body {body} does not read: {e}")))
+    }
+
+    /// The resources of one population of a run, in the order of its manifest; those erased are left out.
+    pub fn population(
+        &self,
+        run: &domain::entry::Run,
+        kind: &domain::ResourceType,
+    ) -> Result<Vec<Resource>, ReadError> {
+        let population = run.populations.iter().find(|population| population.kind == *kind);
+        let Some(manifest) = population.and_then(|population| population.manifest.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let Some(bytes) = self.read.body(manifest)? else { return Ok(Vec::new()) };
+        let mut resources = Vec::new();
+        for (_, body) in population_lines(&bytes)? {
+            resources.extend(self.parsed_body::<Resource>(&body)?);
+        }
+        Ok(resources)
+    }
+}

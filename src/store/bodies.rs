@@ -1,0 +1,123 @@
+//! Bodies with memory: the same bytes are kept once, however often they are seen.
+//!
+//! A body is known again by a keyed digest, never by a bare one: whoever reads the disk cannot test guesses against it.
+//! The index learns of a body only after it is durable, so it never names one that a crash took away.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use domain::BodyId;
+use ledger::{Bodies, BodyError, Location, SharedDisk};
+
+use crate::catch_up::{location_from, location_to};
+use crate::index::{Index, IndexError, Op};
+use crate::read::ReadError;
+use crate::rows::key;
+use crate::subjects::keyed_digest;
+
+/// The packs, and what has been put into them since the last sync.
+pub(crate) struct BodyStore {
+    packs: Bodies,
+    digest_key: [u8; 32],
+    fresh: HashMap<[u8; 32], Fresh>,
+    by_id: HashMap<[u8; 32], [u8; 32]>,
+}
+
+struct Fresh {
+    id: [u8; 32],
+    location: Location,
+}
+
+/// A body could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PutError {
+    /// The packs failed.
+    #[error(transparent)]
+    Packs(#[from] BodyError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// There is no salt.
+    #[error("{0}")]
+    Random(String),
+}
+
+impl BodyStore {
+    pub(crate) fn open(disk: SharedDisk, dir: &Path, digest_key: [u8; 32]) -> Result<Self, BodyError> {
+        Ok(BodyStore { packs: Bodies::open(disk, dir)?, digest_key, fresh: HashMap::new(), by_id: HashMap::new() })
+    }
+
+    /// Keeps a body, or finds the one that holds the same bytes.
+    pub(crate) fn put(
+        &mut self,
+        index: &dyn Index,
+        body: &[u8],
+        salt: impl FnOnce() -> Result<[u8; 32], String>,
+    ) -> Result<BodyId, PutError> {
+        let digest = keyed_digest(&self.digest_key, body);
+        if let Some(fresh) = self.fresh.get(&digest) {
+            return Ok(BodyId::from_bytes(fresh.id));
+        }
+        if let Some(id) = index.get(&key::known_body(&digest))?.and_then(|id| id.try_into().ok()) {
+            return Ok(BodyId::from_bytes(id));
+        }
+        let (commitment, location) = self.packs.append(salt().map_err(PutError::Random)?, body)?;
+        let id = commitment.0;
+        self.fresh.insert(digest, Fresh { id, location });
+        self.by_id.insert(id, digest);
+        Ok(BodyId::from_bytes(id))
+    }
+
+    /// Makes everything put so far durable, and says what the index may now learn.
+    pub(crate) fn sync(&mut self) -> Result<Vec<Op>, BodyError> {
+        if self.fresh.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.packs.sync()?;
+        self.by_id.clear();
+        let mut ops = Vec::with_capacity(2 * self.fresh.len() + 1);
+        for (digest, fresh) in self.fresh.drain() {
+            ops.extend(body_ops(&digest, &fresh.id, &fresh.location));
+        }
+        ops.push(Op::Put(key::PACKS.to_vec(), location_to(&self.packs.end())));
+        Ok(ops)
+    }
+
+    /// The changes that teach the index what lies in the packs from `from` on; `each` takes them batch by batch.
+    pub(crate) fn scan(
+        &mut self,
+        from: Option<Location>,
+        mut each: impl FnMut(Vec<Op>) -> Result<(), IndexError>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut ops = Vec::new();
+        for found in self.packs.scan(from.unwrap_or_default())? {
+            let (commitment, location) = found?;
+            // The keyed digest needs the bytes; so does the proof that the packs still hold what they say.
+            let body = self.packs.read(location)?;
+            ops.extend(body_ops(&keyed_digest(&self.digest_key, &body), &commitment.0, &location));
+            if ops.len() >= crate::index::GREATEST_BATCH - 2 {
+                each(std::mem::take(&mut ops))?;
+            }
+        }
+        ops.push(Op::Put(key::PACKS.to_vec(), location_to(&self.packs.end())));
+        each(ops)?;
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, index: &dyn Index, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
+        let id = id.to_bytes();
+        let fresh = self.by_id.get(&id).and_then(|digest| self.fresh.get(digest)).map(|fresh| fresh.location);
+        let location = match fresh {
+            Some(location) => location,
+            None => match index.get(&key::body(&id))? {
+                Some(bytes) => location_from(&bytes)?,
+                None => return Ok(None),
+            },
+        };
+        self.packs.read(location).map(Some).map_err(|e| ReadError::Ledger(Box::new(e)))
+    }
+}
+
+fn body_ops(digest: &[u8; 32], id: &[u8; 32], location: &Location) -> [Op; 2] {
+    [Op::Put(key::known_body(digest), id.to_vec()), Op::Put(key::body(id), location_to(location))]
+}

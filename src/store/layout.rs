@@ -1,0 +1,80 @@
+//! Where everything lies in a data directory.
+
+use std::path::{Path, PathBuf};
+
+/// The paths inside one data directory.
+///
+/// ```text
+/// ledger/       segments, checkpoint, checkpoints.log: the truth
+/// body/         packs of bodies, named by their salted commitments
+/// keys/         the signing key, the record keys behind pseudonyms, the key of the body digests
+/// guard/        the high-water mark, unless the settings put it on another volume
+/// index/        rebuildable; may be deleted while nothing runs
+/// control.sock  for commands beside a running daemon
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layout {
+    data: PathBuf,
+}
+
+impl Layout {
+    /// The layout of a data directory.
+    pub fn new(data: &Path) -> Self {
+        Layout { data: data.to_owned() }
+    }
+
+    /// The data directory itself.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.data.join("ledger")
+    }
+
+    /// The packs of bodies.
+    pub fn bodies(&self) -> PathBuf {
+        self.data.join("body")
+    }
+
+    /// The folder of keys; readable by its owner only.
+    pub fn keys(&self) -> PathBuf {
+        self.data.join("keys")
+    }
+
+    /// The seed of the ledger's signing key, 64 hexadecimal digits.
+    pub fn signing_key(&self) -> PathBuf {
+        self.keys().join("ledger.seed")
+    }
+
+    /// The record keys behind pseudonyms.
+    pub fn subjects(&self) -> PathBuf {
+        self.keys().join("subjects")
+    }
+
+    /// The key of the digests by which a body is known again, 64 hexadecimal digits.
+    pub fn body_digests(&self) -> PathBuf {
+        self.keys().join("bodies.key")
+    }
+
+    /// The high-water mark, where the settings name no other volume.
+    pub fn guard(&self) -> PathBuf {
+        self.data.join("guard")
+    }
+
+    /// The index.
+    pub fn index(&self) -> PathBuf {
+        self.data.join("index")
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.data.join("control.sock")
+    }
+
+    /// Whether a ledger was ever begun here.
+    pub fn is_initialised(&self) -> bool {
+        self.ledger().is_dir()
+    }
+}

@@ -1,0 +1,196 @@
+//! From a run and from observations to entries: rows become bodies, bodies become manifests, manifests are named by
+//! entries.
+//!
+//! Everything here is deterministic but for the salts: the same run gives the same lines in the same order.
+
+use domain::entry::{self, CheckLine, Fact, Intent, Observations, PopulationManifest};
+use domain::{
+    BodyId, CheckId, CollectionRun, Gap, Observation, Pseudonym, ResourceKey, RowAddress, SourceId, StreamId,
+};
+use serde::Serialize;
+
+use crate::read::ObservationLine;
+use crate::writer::{Draft, Receipt, Store, StoreError};
+
+/// What one check says of one run: counts by its line, and every observation behind them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Judged {
+    /// The counts. Checks that spoke of no resource have a line too.
+    pub line: CheckLine,
+    /// One observation per resource of the check's type.
+    pub observations: Vec<Observation>,
+}
+
+/// Where the observations of one judgement are recorded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rows {
+    entry: u64,
+    lines: Vec<ObservationLine>,
+}
+
+impl Rows {
+    /// The row of a check's observation of a resource; `None` when it made none.
+    pub fn address(&self, check: &CheckId, resource: &Pseudonym) -> Option<RowAddress> {
+        let row = self.lines.binary_search_by(|line| (&line.check, &line.resource).cmp(&(check, resource))).ok()?;
+        Some(RowAddress { entry: self.entry, row: Some(u32::try_from(row).ok()?) })
+    }
+}
+
+/// The keys by which facts are recorded once only.
+mod idem {
+    use domain::{Slot, StreamId};
+
+    pub(super) fn intent(stream: &StreamId, slot: Slot) -> String {
+        format!("intent {stream} {slot}")
+    }
+
+    pub(super) fn outcome(stream: &StreamId, slot: Slot) -> String {
+        format!("outcome {stream} {slot}")
+    }
+
+    pub(super) fn run(intent: u64) -> String {
+        format!("run #{intent}")
+    }
+
+    pub(super) fn observation(run: u64) -> String {
+        format!("observation #{run}")
+    }
+}
+
+impl Store {
+    /// Records that a run is about to begin. A slot has one intent only.
+    pub fn record_intent(&self, intent: Intent) -> Result<Receipt, StoreError> {
+        let idem = intent.trigger.slot().map(|slot| idem::intent(&intent.stream, slot));
+        self.record_one(Draft { idem, fact: Fact::Intent(intent) })
+    }
+
+    /// Records slots that nobody ran. A slot has one outcome only.
+    pub fn record_missed(&self, missed: entry::Missed) -> Result<Receipt, StoreError> {
+        let idem = Some(idem::outcome(&missed.stream, missed.first));
+        self.record_one(Draft { idem, fact: Fact::Missed(missed) })
+    }
+
+    /// Records a run: its resources row by row, its exchanges, then the entry that names them. What it found is
+    /// durable when this returns, and nothing of it can be judged before.
+    pub fn record_run(&self, intent: u64, run: &CollectionRun) -> Result<Receipt, StoreError> {
+        let mut populations = Vec::with_capacity(run.populations.len());
+        for population in &run.populations {
+            let mut lines = Vec::with_capacity(population.resources.len());
+            for resource in &population.resources {
+                let pseudonym = self.pseudonym_for(&resource.key)?;
+                let body = self.put_json(resource)?;
+                lines.push((pseudonym, body));
+            }
+            lines.sort();
+            let text: String = lines.iter().map(|(pseudonym, body)| format!("{pseudonym} {body}\n")).collect();
+            populations.push(PopulationManifest {
+                kind: population.kind.clone(),
+                count: lines.len() as u64,
+                complete: population.complete,
+                manifest: self.put_text(&text)?,
+                reconciled: population.reconciled.clone(),
+            });
+        }
+        populations.sort_by(|a, b| a.kind.cmp(&b.kind));
+        let mut exchanges = String::new();
+        for exchange in &run.exchanges {
+            exchanges.push_str(&canonical(exchange)?);
+            exchanges.push('\n');
+        }
+        let caller = run.caller.as_ref().map(|caller| self.pseudonym_for(&caller_key(&run.source(), caller)));
+        let changes = match &run.changes {
+            Ok(changes) if changes.is_empty() => None,
+            changes => Some(self.put_json(changes)?),
+        };
+        let (gaps, more_gaps) = telling_gaps(&run.gaps);
+        let entry = entry::Run {
+            stream: run.stream.clone(),
+            intent,
+            prev: self.last_run(&run.stream)?,
+            trigger: run.trigger,
+            collector_version: run.collector_version,
+            started: run.started,
+            ended: run.ended,
+            outcome: run.outcome,
+            caller: caller.transpose()?,
+            calls: u32::try_from(run.exchanges.len()).unwrap_or(u32::MAX),
+            exchanges: self.put_text(&exchanges)?,
+            populations,
+            changes,
+            gaps,
+            more_gaps,
+        };
+        let idem = match run.trigger.slot() {
+            Some(slot) => idem::outcome(&run.stream, slot),
+            None => idem::run(intent),
+        };
+        self.record_one(Draft { idem: Some(idem), fact: Fact::Run(entry) })
+    }
+
+    /// Records what the checks say of a run, and with it, all or none, what follows from that: `follows` is told where
+    /// each observation is recorded. A run is judged once; a second judgement records nothing.
+    pub fn record_judgement(
+        &self,
+        run: u64,
+        stream: &StreamId,
+        judged: &[Judged],
+        follows: impl FnOnce(&Rows) -> Vec<Fact> + Send + 'static,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let mut lines = Vec::new();
+        for observation in judged.iter().flat_map(|judged| &judged.observations) {
+            let resource = self.pseudonym_for(&observation.resource)?;
+            let body = self.put_json(observation)?;
+            lines.push(ObservationLine { check: observation.check.clone(), resource, value: observation.value, body });
+        }
+        lines.sort_by(|a, b| (&a.check, &a.resource).cmp(&(&b.check, &b.resource)));
+        let text: String = lines.iter().map(|line| line.write() + "\n").collect();
+        let manifest = self.put_text(&text)?;
+        let mut checks: Vec<CheckLine> = judged.iter().map(|judged| judged.line.clone()).collect();
+        checks.sort_by(|a, b| a.check.cmp(&b.check));
+        let before = self.stream_row(stream)?.observed;
+        let prev = before.as_ref().map(|before| before.rows_in);
+        let same_as = before.filter(|before| before.checks == checks && before.manifest == manifest).map(|b| b.rows_in);
+        let whole =
+            Observations { stream: stream.clone(), run, prev, same_as, checks, rows: lines.len() as u64, manifest };
+        let fact = match same_as {
+            Some(_) => Observations { prev: None, checks: Vec::new(), rows: 0, manifest: None, ..whole },
+            None => whole,
+        };
+        self.record_together(move |number| {
+            let follows = follows(&Rows { entry: same_as.unwrap_or(number), lines });
+            let first = Draft { idem: Some(idem::observation(run)), fact: Fact::Observation(fact) };
+            std::iter::once(first).chain(follows.into_iter().map(|fact| Draft { idem: None, fact })).collect()
+        })
+    }
+
+    /// Keeps a value as canonical JSON.
+    pub fn put_json<T: Serialize>(&self, value: &T) -> Result<BodyId, StoreError> {
+        self.put_body(canonical(value)?.as_bytes())
+    }
+
+    /// Keeps a text; an empty one needs no keeping.
+    fn put_text(&self, text: &str) -> Result<Option<BodyId>, StoreError> {
+        if text.is_empty() { Ok(None) } else { self.put_body(text.as_bytes()).map(Some) }
+    }
+}
+
+/// JSON in the order of RFC 8785, so that equal values give equal bytes.
+pub(crate) fn canonical<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json_canonicalizer::to_string(value).map_err(|e| StoreError::Unwritable(e.to_string()))
+}
+
+/// Who we are at a source is somebody's name too.
+fn caller_key(source: &SourceId, caller: &str) -> ResourceKey {
+    let kind = format!("{}.caller", source.kind());
+    let kind = kind.parse().unwrap_or_else(|_| unreachable!("a source's kind is a word"));
+    ResourceKey { kind, id: caller.to_owned() }
+}
+
+/// The gaps that stand in the entry itself, whole populations first, and how many more there are.
+fn telling_gaps(gaps: &[Gap]) -> (Vec<Gap>, u64) {
+    let mut sorted: Vec<Gap> = gaps.to_vec();
+    sorted.sort_by_key(|gap| (gap.types.is_empty(), gap.reason, gap.call.clone()));
+    let more = sorted.len().saturating_sub(entry::Run::GAPS);
+    sorted.truncate(entry::Run::GAPS);
+    (sorted, more as u64)
+}

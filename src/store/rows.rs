@@ -1,0 +1,371 @@
+//! The rows of the index: what each key is called and what stands behind it.
+//!
+//! Keys are short text prefixes with big-endian numbers, so that key order is time order. Values are JSON.
+
+use domain::entry::{CheckLine, TreeHead};
+use domain::{
+    BodyId, CheckId, CollectorName, ControlId, DeviationState, FindingReason, FindingValue, FrameworkId, GapReason,
+    Outcome, Pseudonym, ResourceType, Severity, Slot, SourceId, StreamId, Timestamp, Trigger,
+};
+use serde::{Deserialize, Serialize};
+
+/// The version of all rows; an index of another version is built again.
+pub const VERSION: u32 = 1;
+
+/// How far the index has folded the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Watermark {
+    /// [`VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// Entries folded, and the root of the ledger at that size.
+    pub head: TreeHead,
+    /// The sequencer time of the last entry folded.
+    pub at: Timestamp,
+}
+
+/// Where one stream stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StreamRow {
+    /// The stream.
+    pub stream: StreamId,
+    /// The schedules it has had, oldest first, as far as slots of theirs may still be owed; the last one is in force.
+    pub schedules: Vec<ScheduleRow>,
+    /// A run that began and has no outcome yet.
+    pub open_intent: Option<IntentRow>,
+    /// The last slot that has an outcome.
+    pub last_slot: Option<Slot>,
+    /// Slots were missed or a run was interrupted, and nothing was begun since.
+    pub catch_up: bool,
+    /// The last run.
+    pub last_run: Option<RunRow>,
+    /// The last run that was collected whole.
+    pub last_collected: Option<RunRow>,
+    /// The last entry that says what checks say of a run.
+    pub observed: Option<ObservedRow>,
+    /// Checks that have had a first look at this source, as `check@version`, sorted. What they found then is baseline.
+    pub looked: Vec<String>,
+    /// Whether the stream gives complete evidence.
+    pub coverage: Option<CoverageRow>,
+    /// Outcomes so far, by kind: collected, partial, failed, missed.
+    pub outcomes: [u64; 4],
+}
+
+impl StreamRow {
+    /// A stream of which nothing is known yet.
+    pub fn new(stream: StreamId) -> Self {
+        StreamRow {
+            stream,
+            schedules: Vec::new(),
+            open_intent: None,
+            last_slot: None,
+            catch_up: false,
+            last_run: None,
+            last_collected: None,
+            observed: None,
+            looked: Vec::new(),
+            coverage: None,
+            outcomes: [0; 4],
+        }
+    }
+}
+
+impl StreamRow {
+    /// The schedule in force; `None` when the stream is not in the settings any more.
+    pub fn schedule(&self) -> Option<&ScheduleRow> {
+        self.schedules.last().filter(|schedule| schedule.expression.is_some())
+    }
+
+    /// Whether a check of this version has looked at the source before.
+    pub fn has_looked(&self, line: &CheckLine) -> bool {
+        self.looked.binary_search(&look(line)).is_ok()
+    }
+
+    /// Remembers every check of `lines` that determined something, or that saw a whole population without members.
+    pub(crate) fn look(&mut self, lines: &[CheckLine]) {
+        for line in lines {
+            let counts = &line.counts;
+            if counts.conforms + counts.deviates + counts.not_applicable == 0 && !line.complete {
+                continue;
+            }
+            let look = look(line);
+            if let Err(place) = self.looked.binary_search(&look) {
+                self.looked.insert(place, look);
+            }
+        }
+    }
+}
+
+fn look(line: &CheckLine) -> String {
+    format!("{}@{}", line.check, line.version)
+}
+
+/// A schedule as recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// The schedule entry.
+    pub entry: u64,
+    /// Five cron fields or `every: …`; `None` where the stream was taken out of the settings.
+    pub expression: Option<String>,
+    /// Time zone of the fields.
+    pub zone: Option<String>,
+    /// Slots after this moment are due.
+    pub from: Timestamp,
+}
+
+/// A run that began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IntentRow {
+    /// The intent entry.
+    pub entry: u64,
+    /// Why it runs.
+    pub trigger: Trigger,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// A run that ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunRow {
+    /// The run entry.
+    pub entry: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// The slot, when it was scheduled.
+    pub slot: Option<Slot>,
+    /// Calls made.
+    pub calls: u32,
+    /// Resources found.
+    pub resources: u64,
+    /// Gaps, those that stand in the entry and those counted only.
+    pub gaps: u64,
+    /// It was broken off: the process died or was asked to stop.
+    pub interrupted: bool,
+}
+
+/// The last judgement of a stream.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ObservedRow {
+    /// The observation entry of the latest run; it may say that nothing changed.
+    pub entry: u64,
+    /// The observation entry that holds counts and rows: `entry` itself, or the earlier one it refers to.
+    pub rows_in: u64,
+    /// The run judged.
+    pub run: u64,
+    /// When that run ended.
+    pub at: Timestamp,
+    /// The manifest of rows; `None` when there are none.
+    pub manifest: Option<BodyId>,
+    /// One line per check.
+    pub checks: Vec<CheckLine>,
+}
+
+/// Whether a stream gives complete evidence.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CoverageRow {
+    /// It does not.
+    pub lost: bool,
+    /// Which loss, from 1.
+    pub episode: u32,
+    /// The coverage entry that opened the episode.
+    pub opened_by: u64,
+    /// When.
+    pub since: Timestamp,
+    /// The most telling reason.
+    pub reason: Option<GapReason>,
+    /// Checks gone blind.
+    pub blind: Vec<CheckId>,
+    /// The last coverage entry.
+    pub last_entry: u64,
+    /// When that was recorded.
+    pub at: Timestamp,
+}
+
+/// Why a slot is settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotOutcome {
+    /// A run ended so.
+    Run(Outcome),
+    /// Nobody ran it.
+    Missed,
+}
+
+/// One slot, or a range of missed ones, that has its outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SlotRow {
+    /// The first slot of the range.
+    pub first: Slot,
+    /// The last slot; equal to `first` for one slot.
+    pub last: Slot,
+    /// The entry that says so.
+    pub entry: u64,
+    /// What became of it.
+    pub outcome: SlotOutcome,
+}
+
+/// A deviation, open or closed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeviationRow {
+    /// Where it stands.
+    pub state: DeviationState,
+    /// The check.
+    pub check: CheckId,
+    /// The source.
+    pub source: SourceId,
+    /// What kind of resource.
+    pub kind: ResourceType,
+    /// Which one.
+    pub resource: Pseudonym,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The last step.
+    pub change: domain::Change,
+    /// When the last step was recorded.
+    pub at: Timestamp,
+    /// The details of the opening.
+    pub opened_detail: BodyId,
+    /// The details of the last step.
+    pub detail: BodyId,
+    /// The observation before the opening.
+    pub was: Option<domain::RowAddress>,
+}
+
+/// The latest conclusion about a control.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FindingRow {
+    /// The catalogue.
+    pub framework: FrameworkId,
+    /// The control.
+    pub control: ControlId,
+    /// The conclusion.
+    pub value: FindingValue,
+    /// Its reason.
+    pub reason: FindingReason,
+    /// The conclusion before.
+    pub was: Option<FindingValue>,
+    /// The finding entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// A notification and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeliveryRow {
+    /// The delivery entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The fact as recorded.
+    pub delivery: domain::entry::Delivery,
+}
+
+/// The names of keys.
+pub mod key {
+    use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId};
+
+    /// The watermark.
+    pub const WATERMARK: &[u8] = b"m/watermark";
+    /// Prefix of all streams.
+    pub const STREAMS: &[u8] = b"s/";
+    /// Prefix of all deviations.
+    pub const DEVIATIONS: &[u8] = b"d/";
+    /// Prefix of all entries that tell of a change: deviations, coverage, findings, missed slots.
+    pub const CHANGES: &[u8] = b"c/";
+    /// Prefix of all findings.
+    pub const FINDINGS: &[u8] = b"f/";
+    /// Prefix of all deliveries.
+    pub const DELIVERIES: &[u8] = b"n/";
+
+    /// A recorded key of a fact that may be recorded once only.
+    pub fn idem(key: &str) -> Vec<u8> {
+        [b"i/", key.as_bytes()].concat()
+    }
+
+    /// A stream.
+    pub fn stream(stream: &StreamId) -> Vec<u8> {
+        [STREAMS, stream.as_str().as_bytes()].concat()
+    }
+
+    /// Prefix of a source's streams.
+    pub fn streams_of(source: &SourceId) -> Vec<u8> {
+        [STREAMS, source.as_str().as_bytes(), b"/"].concat()
+    }
+
+    /// A stream by source and collector.
+    pub fn stream_of(source: &SourceId, collector: &CollectorName) -> Vec<u8> {
+        stream(&source.stream(collector))
+    }
+
+    /// Prefix of a stream's settled slots.
+    pub fn slots(of: &StreamId) -> Vec<u8> {
+        [b"t/", of.as_str().as_bytes(), b"/"].concat()
+    }
+
+    /// A settled slot, or the first of a range. Signed milliseconds are shifted so that byte order is time order.
+    pub fn slot(of: &StreamId, slot: Slot) -> Vec<u8> {
+        [slots(of), (slot.0.millis() as u64 ^ (1 << 63)).to_be_bytes().to_vec()].concat()
+    }
+
+    /// Prefix of a stream's runs.
+    pub fn runs(of: &StreamId) -> Vec<u8> {
+        [b"r/", of.as_str().as_bytes(), b"/"].concat()
+    }
+
+    /// A run by its entry.
+    pub fn run(of: &StreamId, entry: u64) -> Vec<u8> {
+        [runs(of), entry.to_be_bytes().to_vec()].concat()
+    }
+
+    /// A deviation.
+    pub fn deviation(check: &CheckId, resource: &Pseudonym) -> Vec<u8> {
+        [DEVIATIONS, check.as_str().as_bytes(), b"/", resource.as_str().as_bytes()].concat()
+    }
+
+    /// Prefix of a check's deviations.
+    pub fn deviations_of(check: &CheckId) -> Vec<u8> {
+        [DEVIATIONS, check.as_str().as_bytes(), b"/"].concat()
+    }
+
+    /// An entry that tells of a change.
+    pub fn change(entry: u64) -> Vec<u8> {
+        [CHANGES, &entry.to_be_bytes()].concat()
+    }
+
+    /// A finding.
+    pub fn finding(framework: &FrameworkId, control: &ControlId) -> Vec<u8> {
+        [FINDINGS, framework.as_str().as_bytes(), b"/", control.as_str().as_bytes()].concat()
+    }
+
+    /// Prefix of a catalogue's findings.
+    pub fn findings_of(framework: &FrameworkId) -> Vec<u8> {
+        [FINDINGS, framework.as_str().as_bytes(), b"/"].concat()
+    }
+
+    /// A delivery by its entry.
+    pub fn delivery(entry: u64) -> Vec<u8> {
+        [DELIVERIES, &entry.to_be_bytes()].concat()
+    }
+
+    /// The last entry of a kind: `genesis`, `version`.
+    pub fn latest(kind: &str) -> Vec<u8> {
+        [b"k/", kind.as_bytes()].concat()
+    }
+
+    /// Where a body lies in the packs.
+    pub fn body(commitment: &[u8; 32]) -> Vec<u8> {
+        [b"b/", commitment.as_slice()].concat()
+    }
+
+    /// The body that holds these bytes already, by their keyed digest.
+    pub fn known_body(digest: &[u8; 32]) -> Vec<u8> {
+        [b"h/", digest.as_slice()].concat()
+    }
+
+    /// How far the packs have been read into the index.
+    pub const PACKS: &[u8] = b"m/packs";
+}

@@ -1,0 +1,695 @@
+//! The single writer.
+//!
+//! Callers hand in drafts and wait. One thread takes whatever has queued up while the last batch was being made
+//! durable, stamps it, refuses what was recorded before, and appends it as one batch: bodies first, then the ledger,
+//! then the index. Nobody is answered before the batch is signed and its checkpoint durable.
+//!
+//! A failure after which the state is not known ends the writer for good: every later call gets the reason, and the
+//! daemon exits so that a fresh start recovers by the normal path.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
+use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp};
+use ledger::{AppendError, BodyError, Log, Reader, SharedDisk, SigningKey};
+
+use crate::bodies::{BodyStore, PutError};
+use crate::index::{Index, IndexError, Op, SledIndex};
+use crate::layout::Layout;
+use crate::read::{Head, Read, ReadError};
+use crate::rows::{SlotRow, StreamRow, Watermark, key};
+use crate::subjects::Subjects;
+use crate::{catch_up, fold};
+
+/// Gives random bytes, for salts and keys.
+pub trait Random: Send + Sync {
+    /// 32 fresh bytes, or why there are none.
+    fn bytes(&self) -> Result<[u8; 32], String>;
+}
+
+/// What a store is opened with.
+pub struct Options {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where the high-water mark is kept, when not in the data directory: it should be another volume.
+    pub guard: Option<PathBuf>,
+    /// The disk; tests hand in one that fails.
+    pub disk: SharedDisk,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+}
+
+/// A fact to be recorded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Draft {
+    /// Facts that may be recorded once only carry a key.
+    pub idem: Option<String>,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// Where a fact was recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Its entry.
+    pub entry: u64,
+    /// Its time in the ledger.
+    pub at: Timestamp,
+    /// `false` when it had been recorded before, and nothing was written now.
+    pub fresh: bool,
+}
+
+/// A fact was not recorded.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk has less room than the low-water mark. Nothing was written; try again once there is room.
+    #[error("the disk is nearly full: {0}")]
+    DiskFull(String),
+    /// The slot, or part of the range, has an outcome already.
+    #[error("{stream} has an outcome for {slot} already, in #{entry}")]
+    SlotTaken {
+        /// The stream.
+        stream: StreamId,
+        /// The slot in question.
+        slot: Slot,
+        /// The entry that holds its outcome.
+        entry: u64,
+    },
+    /// The fact cannot be written as an entry.
+    #[error("cannot be written as an entry: {0}")]
+    Unwritable(String),
+    /// The store stopped, and why. The process should exit and start again.
+    #[error("the store has stopped: {0}")]
+    Stopped(String),
+}
+
+/// No ledger was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is something there.
+    #[error("{0} already holds a ledger; nothing was changed")]
+    Exists(PathBuf),
+    /// There is something there that is not ours.
+    #[error("{0} is not empty and not a data directory of evidenced; nothing was changed")]
+    NotEmpty(PathBuf),
+    /// The disk, or the system's random numbers.
+    #[error("cannot make the data directory {path}")]
+    Failed {
+        /// The data directory.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no ledger.
+    #[error("no ledger in {0}: if this is a new installation, run `evidenced init`; if not, a volume is not mounted")]
+    NotInitialised(PathBuf),
+    /// A file cannot be read or written.
+    #[error("cannot open the data directory {path}")]
+    Failed {
+        /// The data directory.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What opening had to do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recovered {
+    /// In words, one line per thing: an unsigned tail that was finished or dropped, an index that was built again.
+    pub notes: Vec<String>,
+    /// Entries folded into the index.
+    pub folded: u64,
+}
+
+/// The store of a running daemon: the only one who may write to its data directory.
+pub struct Store {
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    layout: Layout,
+    options: Options,
+    index: RwLock<Arc<dyn Index>>,
+    bodies: Mutex<BodyStore>,
+    subjects: Mutex<Subjects>,
+    reader: Reader,
+    head: RwLock<Head>,
+    stopped: OnceLock<String>,
+}
+
+struct Job {
+    drafts: Make,
+    answer: SyncSender<Result<Vec<Receipt>, StoreError>>,
+}
+
+/// Makes the drafts of a job, told the number that the first of them will have.
+type Make = Box<dyn FnOnce(u64) -> Vec<Draft> + Send>;
+
+/// Jobs waiting at once; callers beyond that wait to hand theirs in.
+const QUEUE: usize = 1024;
+/// Jobs in one batch.
+const BATCH: usize = 256;
+
+impl Store {
+    /// Begins a ledger called `origin` in an empty or missing data directory.
+    pub fn init(options: &Options, origin: &str, program: &str) -> Result<(), InitError> {
+        let layout = Layout::new(&options.data);
+        if layout.is_initialised() {
+            return Err(InitError::Exists(options.data.clone()));
+        }
+        let begin = || -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.data())?;
+            // A fresh volume may hold lost+found; anything else is somebody's.
+            let foreign = |entry: io::Result<fs::DirEntry>| entry.map(|e| e.file_name() != "lost+found");
+            if fs::read_dir(layout.data())?.map(foreign).collect::<Result<Vec<_>, _>>()?.contains(&true) {
+                return Ok(false);
+            }
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.keys())?;
+            let seed = options.random.bytes()?;
+            write_secret(&layout.signing_key(), &seed)?;
+            write_secret(&layout.body_digests(), &options.random.bytes()?)?;
+            drop(Subjects::open(&layout.subjects(), true)?);
+            fs::File::open(layout.keys())?.sync_all()?;
+            let signer = SigningKey::from_seed(origin, &seed)?;
+            let genesis =
+                Genesis { origin: origin.to_owned(), key: signer.verifier().to_string(), program: program.to_owned() };
+            let entry = Entry { v: VERSION, at: options.clock.now(), idem: None, fact: Fact::Genesis(genesis) };
+            let bytes = crate::record::canonical(&entry)?;
+            let guard = options.guard.clone().unwrap_or_else(|| layout.guard());
+            drop(Log::create(options.disk.clone(), &layout.ledger(), &guard, signer, bytes.as_bytes())?);
+            Ok(true)
+        };
+        match begin() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(InitError::NotEmpty(options.data.clone())),
+            Err(source) => Err(InitError::Failed { path: options.data.clone(), source }),
+        }
+    }
+
+    /// Opens the store: recovers the ledger, reads what the packs hold, brings the index up to date or builds it again.
+    pub fn open(options: Options) -> Result<(Store, Recovered), OpenError> {
+        let layout = Layout::new(&options.data);
+        if !layout.is_initialised() {
+            return Err(OpenError::NotInitialised(options.data));
+        }
+        let path = options.data.clone();
+        Store::open_at(layout, options).map_err(|source| OpenError::Failed { path, source })
+    }
+
+    fn open_at(
+        layout: Layout,
+        options: Options,
+    ) -> Result<(Store, Recovered), Box<dyn std::error::Error + Send + Sync>> {
+        let mut recovered = Recovered::default();
+        let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
+        let origin = catch_up::genesis(&reader)?.origin;
+        let signer = SigningKey::from_seed(&origin, &read_secret(&layout.signing_key())?)?;
+        let guard = options.guard.clone().unwrap_or_else(|| layout.guard());
+        let (log, recovery) = Log::open(options.disk.clone(), &layout.ledger(), &guard, signer)?;
+        if recovery.dropped_bytes > 0 {
+            recovered.notes.push(format!(
+                "{} bytes of an unfinished append were dropped; nobody had been told of them",
+                recovery.dropped_bytes
+            ));
+        }
+        if recovery.finished > 0 {
+            recovered.notes.push(format!("{} entries were durable and are now signed for", recovery.finished));
+        }
+        let mut bodies = BodyStore::open(options.disk.clone(), &layout.bodies(), read_secret(&layout.body_digests())?)?;
+        let subjects = Subjects::open(&layout.subjects(), true)?;
+        let index = open_index(&layout, &reader, &mut bodies, &mut recovered)?;
+        let head = head_of(&reader)?;
+        let last_at = catch_up::last_time(index.as_ref())?;
+        let shared = Arc::new(Shared {
+            layout,
+            options,
+            index: RwLock::new(index),
+            bodies: Mutex::new(bodies),
+            subjects: Mutex::new(subjects),
+            reader,
+            head: RwLock::new(head),
+            stopped: OnceLock::new(),
+        });
+        let (queue, jobs) = sync_channel(QUEUE);
+        let writer = Writer { shared: shared.clone(), log, last_at };
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(&jobs))?;
+        Ok((Store { shared, queue: Some(queue), thread: Some(thread) }, recovered))
+    }
+
+    /// Records facts, in order, and waits until they are durable and signed. All or none.
+    pub fn record(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, StoreError> {
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.record_together(move |_| drafts)
+    }
+
+    /// Records facts that need to know where they will stand: `make` is told the number of the first. All or none; when
+    /// the first was recorded before, nothing is recorded and its earlier receipt is the only answer.
+    pub fn record_together(
+        &self,
+        make: impl FnOnce(u64) -> Vec<Draft> + Send + 'static,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let stopped = || StoreError::Stopped(self.stopped().unwrap_or("it was closed").to_owned());
+        let (answer, answered) = sync_channel(1);
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(Job { drafts: Box::new(make), answer }).map_err(|_| stopped())?;
+        answered.recv().map_err(|_| stopped())?
+    }
+
+    /// Records one fact.
+    pub fn record_one(&self, draft: Draft) -> Result<Receipt, StoreError> {
+        let receipts = self.record(vec![draft])?;
+        receipts.first().copied().ok_or_else(|| StoreError::Unwritable("no receipt".into()))
+    }
+
+    /// Keeps a body; it is durable before any entry recorded after this call is.
+    pub fn put_body(&self, body: &[u8]) -> Result<BodyId, StoreError> {
+        self.alive()?;
+        let index = self.shared.index();
+        let random = || self.shared.options.random.bytes();
+        let kept = lock(&self.shared.bodies).put(index.as_ref(), body, random);
+        kept.map_err(|error| match error {
+            PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(chain(&error)),
+            error => self.shared.stop(format!("a body could not be kept: {}", chain(&error))),
+        })
+    }
+
+    /// The pseudonym of a resource, given on first sight.
+    pub(crate) fn pseudonym_for(&self, resource: &ResourceKey) -> Result<Pseudonym, StoreError> {
+        self.alive()?;
+        let mut subjects = lock(&self.shared.subjects);
+        if let Some(known) = subjects.known(resource) {
+            return Ok(known.clone());
+        }
+        let fresh = self.shared.options.random.bytes().map_err(|e| self.shared.stop(e))?;
+        let given = subjects.pseudonym(resource, || fresh);
+        given.map_err(|e| self.shared.stop(format!("a record key could not be kept: {e}")))
+    }
+
+    /// The entry of a stream's last run.
+    pub(crate) fn last_run(&self, stream: &StreamId) -> Result<Option<u64>, StoreError> {
+        Ok(self.stream_row(stream)?.last_run.map(|run| run.entry))
+    }
+
+    /// Where a stream stands.
+    pub fn stream_row(&self, stream: &StreamId) -> Result<StreamRow, StoreError> {
+        fold::stream_row(self.shared.index().as_ref(), stream).map_err(|e| self.shared.stop(e.to_string()))
+    }
+
+    /// Why the store has stopped, once it has.
+    pub fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(String::as_str)
+    }
+
+    /// The layout of the data directory.
+    pub fn layout(&self) -> &Layout {
+        &self.shared.layout
+    }
+
+    fn alive(&self) -> Result<(), StoreError> {
+        match self.shared.stopped.get() {
+            Some(why) => Err(StoreError::Stopped(why.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // The writer contains its own failures; a panic there has been told already.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Read for Store {
+    fn index(&self) -> Arc<dyn Index> {
+        self.shared.index()
+    }
+
+    fn head(&self) -> Result<Head, ReadError> {
+        Ok(self.shared.head.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn entry_bytes(&self, number: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        catch_up::entry_bytes(&self.shared.reader, number)
+    }
+
+    fn proof(&self, number: u64) -> Result<Option<String>, ReadError> {
+        catch_up::proof(&self.shared.reader, number)
+    }
+
+    fn body(&self, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
+        lock(&self.shared.bodies).get(self.shared.index().as_ref(), id)
+    }
+
+    fn resource(&self, pseudonym: &Pseudonym) -> Option<ResourceKey> {
+        lock(&self.shared.subjects).name(pseudonym).cloned()
+    }
+
+    fn pseudonym(&self, resource: &ResourceKey) -> Option<Pseudonym> {
+        lock(&self.shared.subjects).known(resource).cloned()
+    }
+}
+
+impl Shared {
+    fn index(&self) -> Arc<dyn Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the store; the first reason counts.
+    fn stop(&self, why: String) -> StoreError {
+        let why = self.stopped.get_or_init(|| {
+            tracing::error!(reason = %why, "the store has stopped");
+            why
+        });
+        StoreError::Stopped(why.clone())
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    log: Log,
+    last_at: Timestamp,
+}
+
+/// One accepted entry of a batch.
+struct Accepted {
+    entry: Entry,
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH {
+                let Ok(job) = jobs.try_recv() else { break };
+                batch.push(job);
+            }
+            self.write(batch);
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) {
+        if let Some(why) = self.shared.stopped.get() {
+            for job in jobs {
+                drop(job.answer.send(Err(StoreError::Stopped(why.clone()))));
+            }
+            return;
+        }
+        let mut plan = Plan::new(self.log.size());
+        let mut answers = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let planned = self.plan(&mut plan, job.drafts);
+            answers.push((job.answer, planned));
+        }
+        if let Err(error) = self.append(&plan) {
+            for (answer, _) in answers {
+                drop(answer.send(Err(error.clone())));
+            }
+            return;
+        }
+        // A caller that no longer waits has lost interest, not the fact.
+        for (answer, planned) in answers {
+            drop(answer.send(planned));
+        }
+    }
+
+    /// Decides what becomes of one job's drafts; what is refused leaves no trace in the plan.
+    fn plan(&mut self, plan: &mut Plan, make: Make) -> Result<Vec<Receipt>, StoreError> {
+        let index = self.shared.index();
+        let mut receipts = Vec::new();
+        let mut part = Plan::new(plan.next());
+        for draft in make(plan.next()) {
+            if let Some(earlier) = self.recorded_before(index.as_ref(), plan, &part, &draft)? {
+                receipts.push(earlier);
+                if receipts.len() == 1 {
+                    return Ok(receipts);
+                }
+                continue;
+            }
+            if let Some((stream, first, last)) = slots_of(&draft.fact) {
+                let taken =
+                    settled(index.as_ref(), stream, first, last).map_err(|e| self.shared.stop(e.to_string()))?;
+                let taken =
+                    taken.or_else(|| plan.settled(stream, first, last)).or_else(|| part.settled(stream, first, last));
+                if let Some((slot, entry)) = taken {
+                    return Err(StoreError::SlotTaken { stream: stream.clone(), slot, entry });
+                }
+            }
+            let at = self.shared.options.clock.now().max(self.last_at);
+            let entry = Entry { v: VERSION, at, idem: draft.idem, fact: draft.fact };
+            let bytes = crate::record::canonical(&entry)?.into_bytes();
+            if bytes.len() > GREATEST_SIZE {
+                let kind = entry.fact.kind();
+                return Err(StoreError::Unwritable(format!("a {kind} entry of {} bytes", bytes.len())));
+            }
+            self.last_at = at;
+            receipts.push(Receipt { entry: part.next(), at, fresh: true });
+            part.push(entry, bytes);
+        }
+        plan.take(part);
+        Ok(receipts)
+    }
+
+    fn recorded_before(
+        &self,
+        index: &dyn Index,
+        plan: &Plan,
+        part: &Plan,
+        draft: &Draft,
+    ) -> Result<Option<Receipt>, StoreError> {
+        let Some(idem) = &draft.idem else { return Ok(None) };
+        if let Some(number) = plan.idem.get(idem).or_else(|| part.idem.get(idem)) {
+            return Ok(Some(Receipt { entry: *number, at: self.last_at, fresh: false }));
+        }
+        let known = index.get(&key::idem(idem)).map_err(|e| self.shared.stop(e.to_string()))?;
+        let Some(number) = known.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))) else {
+            return Ok(None);
+        };
+        let bytes = catch_up::entry_bytes(&self.shared.reader, number).map_err(|e| self.shared.stop(e.to_string()))?;
+        let at = bytes.and_then(|bytes| serde_json::from_slice::<Entry>(&bytes).ok()).map_or(self.last_at, |e| e.at);
+        Ok(Some(Receipt { entry: number, at, fresh: false }))
+    }
+
+    /// Bodies, then ledger, then index.
+    fn append(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        if plan.entries.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let body_ops = {
+            let mut bodies = lock(&shared.bodies);
+            bodies.sync().map_err(|error| match error {
+                BodyError::Full(_) => StoreError::DiskFull(chain(&error)),
+                error => shared.stop(format!("bodies could not be made durable: {}", chain(&error))),
+            })?
+        };
+        lock(&shared.subjects)
+            .sync()
+            .map_err(|e| shared.stop(format!("record keys could not be made durable: {e}")))?;
+        let bytes: Vec<Vec<u8>> = plan.entries.iter().map(|accepted| accepted.bytes.clone()).collect();
+        match self.log.append(&bytes) {
+            Ok(_) => {}
+            Err(error @ (AppendError::LowSpace { .. } | AppendError::Full(_))) => {
+                return Err(StoreError::DiskFull(error.to_string()));
+            }
+            Err(error) => return Err(shared.stop(chain(&error))),
+        }
+        let indexed = self.index(plan, body_ops);
+        if let Err(error) = indexed {
+            tracing::warn!(%error, "the index failed and is built again");
+            self.rebuild().map_err(|e| shared.stop(format!("the index could not be built again: {e}")))?;
+        }
+        Ok(())
+    }
+
+    fn index(&self, plan: &Plan, body_ops: Vec<Op>) -> Result<(), IndexError> {
+        let index = self.shared.index();
+        catch_up::apply_bodies(index.as_ref(), body_ops)?;
+        let signed = self.log.head().ok_or_else(|| IndexError("the ledger has no checkpoint".into()))?;
+        let head = catch_up::tree_head(&signed.checkpoint);
+        let mut overlay = catch_up::Overlay::new(index.as_ref());
+        for (number, accepted) in (plan.first..).zip(&plan.entries) {
+            let ops = fold::fold(&overlay, number, &accepted.entry)?;
+            overlay.take(ops);
+        }
+        overlay.commit(&Watermark { version: crate::rows::VERSION, head, at: self.last_at })?;
+        *self.shared.head.write().unwrap_or_else(PoisonError::into_inner) = catch_up::head_from(signed);
+        Ok(())
+    }
+
+    fn rebuild(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let shared = &self.shared;
+        let memory: Arc<dyn Index> = Arc::new(crate::index::MemoryIndex::default());
+        // The broken one is let go first: sled holds a lock on its folder.
+        *shared.index.write().unwrap_or_else(PoisonError::into_inner) = memory;
+        let mut recovered = Recovered::default();
+        let mut bodies = lock(&shared.bodies);
+        let index = rebuild_index(&shared.layout, &shared.reader, &mut bodies, &mut recovered)?;
+        *shared.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        *shared.head.write().unwrap_or_else(PoisonError::into_inner) = head_of(&shared.reader)?;
+        Ok(())
+    }
+}
+
+/// A batch in the making.
+struct Plan {
+    first: u64,
+    entries: Vec<Accepted>,
+    idem: HashMap<String, u64>,
+    slots: BTreeMap<StreamId, Vec<(Slot, Slot, u64)>>,
+}
+
+impl Plan {
+    fn new(first: u64) -> Self {
+        Plan { first, entries: Vec::new(), idem: HashMap::new(), slots: BTreeMap::new() }
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    fn push(&mut self, entry: Entry, bytes: Vec<u8>) {
+        let number = self.next();
+        if let Some(idem) = &entry.idem {
+            self.idem.insert(idem.clone(), number);
+        }
+        if let Some((stream, first, last)) = slots_of(&entry.fact) {
+            self.slots.entry(stream.clone()).or_default().push((first, last, number));
+        }
+        self.entries.push(Accepted { entry, bytes });
+    }
+
+    fn take(&mut self, part: Plan) {
+        self.entries.extend(part.entries);
+        self.idem.extend(part.idem);
+        for (stream, slots) in part.slots {
+            self.slots.entry(stream).or_default().extend(slots);
+        }
+    }
+
+    fn settled(&self, stream: &StreamId, first: Slot, last: Slot) -> Option<(Slot, u64)> {
+        let slots = self.slots.get(stream)?;
+        slots.iter().find(|(from, to, _)| *from <= last && first <= *to).map(|(from, _, entry)| (*from, *entry))
+    }
+}
+
+/// The slots to which a fact gives their outcome.
+fn slots_of(fact: &Fact) -> Option<(&StreamId, Slot, Slot)> {
+    match fact {
+        Fact::Run(run) => run.trigger.slot().map(|slot| (&run.stream, slot, slot)),
+        Fact::Missed(missed) => Some((&missed.stream, missed.first, missed.last)),
+        _ => None,
+    }
+}
+
+/// A settled slot between `first` and `last`, if there is one, and the entry with its outcome.
+fn settled(index: &dyn Index, stream: &StreamId, first: Slot, last: Slot) -> Result<Option<(Slot, u64)>, IndexError> {
+    let (prefix, after) =
+        (key::slots(stream), key::slot(stream, Slot(Timestamp::from_millis(last.0.millis().saturating_add(1)))));
+    let Some((_, bytes)) = index.scan_back(&prefix, Some(&after), 1)?.into_iter().next() else { return Ok(None) };
+    let row: SlotRow = fold::read(&bytes)?;
+    Ok((row.last >= first).then_some((row.first.max(first), row.entry)))
+}
+
+fn open_index(
+    layout: &Layout,
+    reader: &Reader,
+    bodies: &mut BodyStore,
+    recovered: &mut Recovered,
+) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
+    let opened = SledIndex::open(&layout.index()).and_then(|index| {
+        let folded = catch_up::catch_up(&index, reader, bodies)?;
+        Ok((index, folded))
+    });
+    match opened {
+        Ok((index, folded)) => {
+            recovered.folded = folded;
+            Ok(Arc::new(index))
+        }
+        Err(error) => {
+            recovered.notes.push(format!("the index is built again from the ledger: {error}"));
+            rebuild_index(layout, reader, bodies, recovered)
+        }
+    }
+}
+
+/// Puts the old index aside, builds a new one, and lets the old one go.
+fn rebuild_index(
+    layout: &Layout,
+    reader: &Reader,
+    bodies: &mut BodyStore,
+    recovered: &mut Recovered,
+) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
+    let (current, aside) = (layout.index(), layout.data().join("index.broken"));
+    if aside.exists() {
+        fs::remove_dir_all(&aside)?;
+    }
+    if current.exists() {
+        fs::rename(&current, &aside)?;
+    }
+    let index = SledIndex::open(&current)?;
+    recovered.folded = catch_up::catch_up(&index, reader, bodies)?;
+    if aside.exists() {
+        fs::remove_dir_all(&aside)?;
+    }
+    Ok(Arc::new(index))
+}
+
+fn head_of(reader: &Reader) -> Result<Head, ReadError> {
+    catch_up::head(reader)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error and everything behind it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", hex::encode(secret))?;
+    file.sync_all()
+}
+
+fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
+    let text = fs::read_to_string(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    let decoded = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+    decoded.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a key of 64 hexadecimal digits", path.display()))
+    })
+}
