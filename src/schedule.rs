@@ -9,8 +9,16 @@
 
 mod cron;
 mod due;
+#[cfg(test)]
+mod due_tests;
 mod fields;
+#[cfg(test)]
+mod oracle_tests;
 mod stream;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod walk_tests;
 
 use std::fmt;
 use std::ops::Range;

@@ -20,7 +20,7 @@ pub struct Resumed {
     /// The schedules it has had, oldest first, each with the moment after which its slots are due; `None` where it was
     /// taken out of the settings. Those whose slots all have outcomes may be left out.
     pub schedules: Vec<(Option<Schedule>, Timestamp)>,
-    /// The latest slot that has an outcome or an intent.
+    /// The latest slot that has an outcome.
     pub settled: Option<Slot>,
     /// The last intent, when no run followed it.
     pub open: Option<OpenIntent>,
@@ -59,14 +59,15 @@ impl Resumed {
             }
             Fact::Intent(intent) if intent.stream == *stream => {
                 self.open = Some(OpenIntent { entry, trigger: intent.trigger });
-                self.settled = self.settled.max(intent.trigger.slot());
                 self.catch_up = false;
             }
             Fact::Run(run) if run.stream == *stream => {
                 self.open = self.open.filter(|open| open.entry != run.intent);
                 self.settled = self.settled.max(run.trigger.slot());
-                self.last_run = Some((run.started, run.ended));
-                self.catch_up |= run.gaps.iter().any(|gap| gap.reason == GapReason::Interrupted);
+                // Nobody knows when an interrupted run ended; it kept no later slot from starting.
+                let interrupted = run.gaps.iter().any(|gap| gap.reason == GapReason::Interrupted);
+                self.last_run = Some((run.started, if interrupted { run.started } else { run.ended }));
+                self.catch_up |= interrupted;
             }
             Fact::Missed(missed) if missed.stream == *stream => {
                 self.settled = self.settled.max(Some(missed.last));
