@@ -2,6 +2,8 @@
 //!
 //! What a reader does not look at comes from templates, which are answers of a real server with the ids replaced.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use crate::id;
@@ -10,20 +12,23 @@ use crate::organisation::{
 };
 use crate::person::{Credential, Person};
 
-const REALM_TEMPLATE: &str = include_str!("templates/realm.json");
-const EVENTS_TEMPLATE: &str = include_str!("templates/events_config.json");
-const EXECUTIONS_TEMPLATE: &str = include_str!("templates/executions.json");
-const PROFILE_TEMPLATE: &str = include_str!("templates/user_profile_metadata.json");
-const CLIENT_TEMPLATE: &str = include_str!("templates/client.json");
-const BUILT_IN_TEMPLATE: &str = include_str!("templates/built_in_clients.json");
-
-fn template(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
+/// A recorded answer, read once.
+macro_rules! template {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Value> =
+            LazyLock::new(|| serde_json::from_str(include_str!(concat!("templates/", $file))).unwrap_or_default());
+    };
 }
+template!(REALM_TEMPLATE, "realm.json");
+template!(EVENTS_TEMPLATE, "events_config.json");
+template!(EXECUTIONS_TEMPLATE, "executions.json");
+template!(PROFILE_TEMPLATE, "user_profile_metadata.json");
+template!(CLIENT_TEMPLATE, "client.json");
+template!(BUILT_IN_TEMPLATE, "built_in_clients.json");
 
 pub(crate) fn realm(organisation: &Organisation) -> Value {
     let s = &organisation.settings;
-    let mut realm = template(REALM_TEMPLATE);
+    let mut realm = REALM_TEMPLATE.clone();
     realm["id"] = json!(organisation.realm_id());
     realm["defaultRole"] = organisation.roles.first().map(|r| role(organisation, r, true)).unwrap_or_default();
     realm["bruteForceProtected"] = json!(s.brute_force);
@@ -57,7 +62,7 @@ pub(crate) fn realm_stub(organisation: &Organisation, may_view_users: bool) -> V
 
 pub(crate) fn events_config(organisation: &Organisation) -> Value {
     let s = &organisation.settings;
-    let mut config = template(EVENTS_TEMPLATE);
+    let mut config = EVENTS_TEMPLATE.clone();
     config["eventsEnabled"] = json!(s.events);
     config["adminEventsEnabled"] = json!(s.admin_events);
     config["adminEventsDetailsEnabled"] = json!(s.admin_events_details);
@@ -68,7 +73,7 @@ pub(crate) fn events_config(organisation: &Organisation) -> Value {
 /// The steps of a flow, flattened in their order, with levels; empty when there is no such flow.
 pub(crate) fn executions(organisation: &Organisation, alias: &str) -> Vec<Value> {
     let Some(step) = organisation.flows.get(alias) else { return Vec::new() };
-    let Value::Array(mut steps) = template(EXECUTIONS_TEMPLATE) else { return Vec::new() };
+    let Value::Array(mut steps) = EXECUTIONS_TEMPLATE.clone() else { return Vec::new() };
     if let Some(at) = steps.iter().position(is_second_factor_part) {
         match step {
             SecondFactorStep::Conditional => {}
@@ -143,7 +148,7 @@ pub(crate) fn full_user(person: &Person) -> Value {
 /// As `/users` lists people: with a kilobyte about the profile's form each, whether brief or not.
 pub(crate) fn listed_user(person: &Person) -> Value {
     let mut user = full_user(person);
-    user["userProfileMetadata"] = template(PROFILE_TEMPLATE);
+    user["userProfileMetadata"] = PROFILE_TEMPLATE.clone();
     user["access"] = json!({ "manage": false });
     user
 }
@@ -287,7 +292,7 @@ pub(crate) fn group_at(organisation: &Organisation, path: &str) -> Option<Value>
 
 /// All clients, those made with every realm among them, in the order of their client ids.
 pub(crate) fn clients(organisation: &Organisation) -> impl Iterator<Item = Value> + '_ {
-    let built_in = template(BUILT_IN_TEMPLATE).as_array().cloned().unwrap_or_default();
+    let built_in = BUILT_IN_TEMPLATE.as_array().cloned().unwrap_or_default();
     let own = organisation.clients.iter().map(|c| (c.client_id.clone(), c));
     let mut names: Vec<(String, Option<&Client>)> = own.map(|(name, c)| (name, Some(c))).collect();
     names.extend(BUILT_IN.map(|name| (name.to_owned(), None)));
@@ -303,7 +308,7 @@ pub(crate) fn clients(organisation: &Organisation) -> impl Iterator<Item = Value
 }
 
 fn client(organisation: &Organisation, client: &Client) -> Value {
-    let mut shown = template(CLIENT_TEMPLATE);
+    let mut shown = CLIENT_TEMPLATE.clone();
     shown["id"] = json!(organisation.client_id(&client.client_id));
     shown["clientId"] = json!(client.client_id);
     shown["name"] = json!(client.client_id.replace('-', " "));

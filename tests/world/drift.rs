@@ -112,6 +112,23 @@ impl World {
     }
 }
 
+/// The events that setting the organisation up left: the sign-in flow of its own, made by the server's administrator.
+pub(crate) fn found(organisation: &mut Organisation, now: i64) -> Result<(), ChangeError> {
+    let alias = organisation.settings.browser_flow.clone();
+    if alias == "browser" {
+        return Ok(());
+    }
+    let mut scribe = Scribe::of(organisation, "admin", now)?;
+    let copied = json!({ "newName": alias, "id": id::uuid(organisation.seed, "flow", &alias) });
+    let path = "authentication/flows/browser/copy".to_owned();
+    scribe.write(organisation, "CREATE", "AUTH_FLOW", Some(path), Some(copied));
+    let part = answer::executions(organisation, &alias).into_iter().find(answer::is_second_factor_part);
+    let path = format!("authentication/flows/{alias}/executions");
+    scribe.write(organisation, "UPDATE", "AUTH_EXECUTION", Some(path), part);
+    scribe.write(organisation, "UPDATE", "REALM", None, Some(json!({ "browserFlow": alias })));
+    Ok(())
+}
+
 /// Writes admin events in the name of one actor, at one moment.
 struct Scribe {
     auth: Value,
@@ -216,6 +233,9 @@ fn apply(organisation: &mut Organisation, scribe: &mut Scribe, drift: Drift, und
             let path = format!("users/{}/groups/{group}", id.unwrap_or_default());
             let whole = answer::group_at(organisation, "/operations");
             scribe.write(organisation, "CREATE", "GROUP_MEMBERSHIP", Some(path), whole);
+            if let Some(event) = organisation.events.last_mut().filter(|e| e["resourceType"] == "GROUP_MEMBERSHIP") {
+                event["details"] = json!({ "email": "wilma@acme.example", "username": "wilma" });
+            }
         }
     }
     Ok(())

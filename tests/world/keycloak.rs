@@ -310,7 +310,9 @@ impl Caller<'_> {
                         children.retain(|g| g.parent() == Some(&group.path));
                         let (first, max) = self.query.page(Some(10))?;
                         let children = slice(children, first, max);
-                        many(children.iter().map(|g| answer::group(organisation, g, in_tree)).collect())
+                        // Here alone the long form is what comes unasked.
+                        let form = GroupForm { in_tree: true, full: !self.query.brief(false) };
+                        many(children.iter().map(|g| answer::group(organisation, g, form)).collect())
                     }
                     ["members"] => {
                         let unit = group.path.strip_prefix("/staff/unit-").and_then(|u| u.parse::<u64>().ok());

@@ -13,6 +13,11 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "only JSON values are indexed: reading a missing key gives null, and those written to are objects made here"
+)]
+
 mod answer;
 mod drift;
 mod fault;
@@ -91,8 +96,11 @@ impl World {
 
     /// The same, well or badly set up throughout.
     pub fn with_posture(seed: u64, people: usize, start: i64, posture: Posture) -> World {
+        let mut organisation = Organisation::new(seed, people, posture);
+        // Its only error is an actor that is nobody, and the server's administrator is not that.
+        let _ = drift::found(&mut organisation, start);
         World(Arc::new(Inner {
-            organisation: RwLock::new(Arc::new(Organisation::new(seed, people, posture))),
+            organisation: RwLock::new(Arc::new(organisation)),
             clock: RwLock::new(Clock::Set(AtomicI64::new(start))),
             faults: Mutex::default(),
             calls: Mutex::default(),

@@ -78,7 +78,7 @@ pub(crate) const UNITS: u64 = 11;
 /// The `n`-th person of the crowd, always the same.
 pub(crate) fn of_the_crowd(seed: u64, n: u64) -> Person {
     let credentials: &[Credential] =
-        if n % 3 == 0 { &[Credential::Password, Credential::Otp] } else { &[Credential::Password] };
+        if n.is_multiple_of(3) { &[Credential::Password, Credential::Otp] } else { &[Credential::Password] };
     Person {
         id: id::crowd_uuid(seed, n),
         enabled: n % 17 != 5,
@@ -137,14 +137,14 @@ impl Listing {
     fn crowd_len(&self, organisation: &Organisation) -> u64 {
         let Some((first, step)) = self.crowd else { return 0 };
         let all = organisation.crowd.saturating_sub(first).div_ceil(step);
-        all - organisation.departed.iter().filter(|n| **n >= first && (**n - first) % step == 0).count() as u64
+        all - organisation.departed.iter().filter(|n| **n >= first && (**n - first).is_multiple_of(step)).count() as u64
     }
 }
 
 /// The number at place `at` among `first`, `first + step`, …, leaving out those who departed.
 fn remaining(first: u64, step: u64, departed: &BTreeSet<u64>, at: u64) -> u64 {
     let mut n = first + step * at;
-    for gone in departed.iter().filter(|gone| **gone >= first && (**gone - first) % step == 0) {
+    for gone in departed.iter().filter(|gone| **gone >= first && (**gone - first).is_multiple_of(step)) {
         if *gone > n {
             break;
         }

@@ -18,12 +18,15 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) async fn sign_in(server: &'a Server) -> Reader<'a> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut reader = Reader { server, token: String::new(), client };
+        let mut reader = Reader::signed_out(server);
         let (status, answer) = reader.try_sign_in(READER_SECRET).await;
         assert_eq!(status, 200, "{answer}");
         reader.token = answer["access_token"].as_str().unwrap().to_owned();
         reader
+    }
+
+    fn signed_out(server: &'a Server) -> Reader<'a> {
+        Reader { server, token: String::new(), client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     pub(crate) async fn try_sign_in(&self, secret: &str) -> (u16, Value) {
@@ -136,13 +139,7 @@ async fn a_token_keeps_the_rights_it_was_issued_with_until_it_expires() {
     assert_eq!(old.try_sign_in(READER_SECRET).await.0, 401, "the old secret is refused");
     let (status, answer) = old.try_sign_in(&secret).await;
     assert_eq!(status, 200);
-    let new = Reader {
-        token: answer["access_token"].as_str().unwrap().to_owned(),
-        ..Reader {
-            client: old.client.clone(),
-            ..Reader { server: &server, token: String::new(), client: old.client.clone() }
-        }
-    };
+    let new = Reader { token: answer["access_token"].as_str().unwrap().to_owned(), ..Reader::signed_out(&server) };
     assert_eq!(new.get("/events/config").await, (403, json!({ "error": "HTTP 403 Forbidden" })));
     world.advance(60_000);
     assert_eq!(new.get("/users/count").await, (401, json!({ "error": "HTTP 401 Unauthorized" })));
@@ -202,7 +199,8 @@ async fn every_drift_turns_its_own_check_names_its_actor_and_can_be_taken_back()
 
 #[tokio::test]
 async fn with_admin_events_off_a_change_leaves_no_trace_and_switching_them_off_does() {
-    let (world, server) = world(20);
+    let world = World::with_posture(7, 20, START, Posture::Good);
+    let server = world.serve(0).unwrap();
     world.drift(Drift::AdminEventsOff, "dora").unwrap();
     world.drift(Drift::BruteForceOff, "dora").unwrap();
     world.undo(Drift::AdminEventsOff, "dora").unwrap();
@@ -299,7 +297,8 @@ async fn an_outage_refuses_connections_and_ends_those_that_are_open() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     assert_eq!(client.get(&url).send().await.unwrap().status(), 404);
     server.outage();
-    assert!(client.get(&url).send().await.unwrap_err().is_connect());
+    client.get(&url).send().await.expect_err("the connection that was open is gone");
+    assert!(client.get(&url).send().await.unwrap_err().is_connect(), "and a new one is refused");
     server.restore().unwrap();
     assert_eq!(server.url(), url);
     assert_eq!(client.get(&url).send().await.unwrap().status(), 404);
