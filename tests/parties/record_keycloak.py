@@ -26,6 +26,12 @@ KEPT_HEADERS = ["content-type", "retry-after", "www-authenticate", "link", "x-to
 # Values of these names are replaced wherever they stand, also inside JSON that is kept as text.
 REDACTED = {"secret", "secretData", "credentialData"}
 MARK = "[redacted]"
+# Kinds of change that a reader of the realm, of clients and of people asks for.
+EVENTS_ASKED_FOR = [
+    ["REALM"], ["CLIENT"],
+    ["REALM", "AUTH_FLOW", "AUTH_EXECUTION_FLOW", "AUTH_EXECUTION", "AUTHENTICATOR_CONFIG", "REQUIRED_ACTION"],
+    ["USER", "REALM_ROLE_MAPPING", "CLIENT_ROLE_MAPPING", "GROUP_MEMBERSHIP"],
+]
 
 
 class Recording:
@@ -129,7 +135,7 @@ def redact(body):
 def everything(r, pages=True):
     """Every call that a reader of identities could make, in the order in which one builds on the other.
 
-    With `pages` also the same lists in smaller pages and with the server's own, silent page size."""
+    With `pages` also the same lists cut otherwise, and what a reader could ask of each person instead."""
     r.sign_in()
     realm = r.get("")
     r.get("/events/config")
@@ -142,12 +148,9 @@ def everything(r, pages=True):
     if pages:
         r.get("/authentication/flows/browser/executions")
         r.get("/authentication/flows")
-        r.pages("/users", size=10, briefRepresentation="true")
         r.get("/users", first=0, max=1, briefRepresentation="false")
-        r.pages("/clients", size=10)
         r.get("/groups/count", top="true")
         r.get(f"/users/{users[0]['id']}/role-mappings")
-        r.get(f"/users/{users[0]['id']}")
         r.get("/roles/there-is-no-such-role/users")
 
     r.get("/groups/count")
@@ -167,22 +170,28 @@ def everything(r, pages=True):
         r.pages(f"{path}/groups", briefRepresentation="true")
         if role["composite"]:
             r.get(f"{path}/composites")
-    for role in r.get(f"/clients/{management}/roles", briefRepresentation="true"):
-        path = f"/clients/{management}/roles/{role['name']}"
-        r.pages(f"{path}/users", briefRepresentation="true")
-        r.pages(f"{path}/groups", briefRepresentation="true")
-        if role["composite"]:
-            r.get(f"{path}/composites")
+    for client in clients:
+        path = f"/clients/{client['id']}/roles"
+        r.pages(path, briefRepresentation="true")
+        for role in r.get(path, briefRepresentation="true"):
+            if role["composite"]:
+                r.get(f"{path}/{role['name']}/composites")
+            if client["id"] == management:
+                r.pages(f"{path}/{role['name']}/users", briefRepresentation="true")
+                r.pages(f"{path}/{role['name']}/groups", briefRepresentation="true")
 
     for user in users:
+        r.get(f"/users/{user['id']}")
         r.get(f"/users/{user['id']}/credentials")
-        r.get(f"/users/{user['id']}/groups", first=0, max=PAGE, briefRepresentation="true")
-        r.get(f"/users/{user['id']}/role-mappings/clients/{management}/composite", briefRepresentation="true")
+        if pages:
+            r.get(f"/users/{user['id']}/groups", first=0, max=PAGE, briefRepresentation="true")
+            r.get(f"/users/{user['id']}/role-mappings/clients/{management}/composite", briefRepresentation="true")
 
     r.pages("/admin-events")
-    r.get("/admin-events", resourceTypes="REALM", first=0, max=PAGE)
+    for kinds in EVENTS_ASKED_FOR:
+        query = [("resourceTypes", kind) for kind in kinds] + [("first", 0), ("max", PAGE)]
+        r.get("/admin-events?" + urllib.parse.urlencode(query))
     if pages:
-        r.get("/admin-events", resourceTypes="REALM", direction="desc", first=0, max=PAGE)
         r.get("/events", first=0, max=5)
 
 
@@ -263,6 +272,9 @@ Seen while recording, and easy to trip over:
 - Users come with a kilobyte of `userProfileMetadata` each in `/users`, also when the brief form is asked for.
 - `/users` leaves service accounts out; the members of a role hold them, told apart by their user name only.
 - A realm's update has no `resourcePath`; its actor's `authDetails.realmId` is the realm's id, not its name.
+- `/roles` pages only when both `first` and `max` are given; members of a role or group, and groups that hold a role,
+  come a hundred at a time, children of a group ten at a time, unless told otherwise; clients and groups come whole.
+- Switching admin events off is recorded, switching them on is not; an unknown `resourceTypes` is a 500.
 - Since 26.4 a realm's own administrator may not map an administrator role to anybody (403), but may put anybody into a
   group that holds one.
 """

@@ -207,17 +207,20 @@ pub(crate) fn role(organisation: &Organisation, role: &Role, brief: bool) -> Val
 pub(crate) fn client_role(organisation: &Organisation, client: &str, name: &str, brief: bool) -> Value {
     let mut shown = json!({
         "id": id::uuid(organisation.seed, "role", &format!("{client}/{name}")), "name": name,
-        "description": format!("${{role_{name}}}"), "composite": is_composite(client, name), "clientRole": true,
+        "description": format!("${{role_{name}}}"), "composite": !inside_of(client, name).is_empty(), "clientRole": true,
         "containerId": organisation.client_id(client),
     });
     set_or_remove(&mut shown, "attributes", (!brief).then(|| json!({})));
     shown
 }
 
-fn is_composite(client: &str, name: &str) -> bool {
-    match client {
-        MANAGEMENT => !inside(name).is_empty(),
-        _ => matches!(name, "manage-account" | "manage-consent"),
+/// The roles of a client inside one of its roles.
+pub(crate) fn inside_of(client: &str, name: &str) -> Vec<&'static str> {
+    match (client, name) {
+        (MANAGEMENT, _) => inside(name),
+        ("account", "manage-account") => vec!["manage-account-links"],
+        ("account", "manage-consent") => vec!["view-consent"],
+        _ => Vec::new(),
     }
 }
 

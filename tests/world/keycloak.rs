@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::answer::{self, GroupForm};
-use crate::organisation::{MANAGEMENT, Organisation, READER, REALM, inside};
+use crate::organisation::{MANAGEMENT, Organisation, READER, REALM};
 use crate::person::{Listing, Person, UNITS};
 use crate::token;
 
@@ -33,6 +33,41 @@ pub(crate) struct Request<'a> {
 }
 
 const ADMIN: &str = "/admin/realms/{realm}";
+
+/// What an admin event can be about; the server answers 500 to any other word.
+const RESOURCE_TYPES: [&str; 31] = [
+    "AUTHENTICATOR_CONFIG",
+    "AUTH_EXECUTION",
+    "AUTH_EXECUTION_FLOW",
+    "AUTH_FLOW",
+    "CLIENT",
+    "CLIENT_INITIAL_ACCESS_MODEL",
+    "CLIENT_ROLE",
+    "CLIENT_ROLE_MAPPING",
+    "CLIENT_SCOPE",
+    "CLIENT_SCOPE_CLIENT_MAPPING",
+    "CLIENT_SCOPE_MAPPING",
+    "CLUSTER_NODE",
+    "COMPONENT",
+    "GROUP",
+    "GROUP_MEMBERSHIP",
+    "IDENTITY_PROVIDER",
+    "IDENTITY_PROVIDER_MAPPER",
+    "ORGANIZATION",
+    "ORGANIZATION_MEMBERSHIP",
+    "PROTOCOL_MAPPER",
+    "REALM",
+    "REALM_ROLE",
+    "REALM_ROLE_MAPPING",
+    "REALM_SCOPE_MAPPING",
+    "REQUIRED_ACTION",
+    "USER",
+    "USER_FEDERATION_MAPPER",
+    "USER_FEDERATION_PROVIDER",
+    "USER_LOGIN_FAILURE",
+    "USER_PROFILE",
+    "USER_SESSION",
+];
 
 /// The declared call that a request makes, with its placeholders.
 pub(crate) fn call(method: &Method, path: &[String]) -> String {
@@ -169,6 +204,11 @@ impl Caller<'_> {
     fn admin_events(&self) -> Answer {
         self.need("view-events")?;
         self.query.only(&["first", "max", "resourceTypes", "operationTypes", "dateFrom", "dateTo", "direction"])?;
+        if self.query.all("resourceTypes").iter().any(|kind| !RESOURCE_TYPES.contains(kind)) {
+            let why = "For more on this error consult the server log.";
+            let body = json!({ "error": "unknown_error", "error_description": why });
+            return Err(Reply::One(StatusCode::INTERNAL_SERVER_ERROR, body));
+        }
         let moment = |name: &str| match self.query.get(name) {
             None => Ok(None),
             Some(text) => epoch(text).map(Some).ok_or_else(|| {
@@ -397,8 +437,8 @@ impl Caller<'_> {
         let ours = client == MANAGEMENT;
         match path {
             [] => one(answer::client_role(organisation, client, role, false)),
-            ["composites"] if ours => {
-                let names = inside(role).into_iter();
+            ["composites"] => {
+                let names = answer::inside_of(client, role).into_iter();
                 many(names.map(|name| answer::client_role(organisation, client, name, true)).collect())
             }
             ["users"] => {
