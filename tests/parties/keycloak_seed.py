@@ -406,7 +406,7 @@ def change_client(server, base, client_id, **settings):
 
 
 def add_administrator(server, base, username):
-    """Makes a person an administrator by way of a group: since 26.4 a realm's own administrator may not map
+    """Makes a person an administrator by way of a group: in 26.4 a realm's own administrator may not map
     administrator roles to anybody (403), but may still put anybody into a group that holds one."""
     server.call("POST", f"{base}/users", person(username, "password"))
     user = user_id(server, base, username)

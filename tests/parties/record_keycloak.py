@@ -275,7 +275,7 @@ Seen while recording, and easy to trip over:
 - `/roles` pages only when both `first` and `max` are given; members of a role or group, and groups that hold a role,
   come a hundred at a time, children of a group ten at a time, unless told otherwise; clients and groups come whole.
 - Switching admin events off is recorded, switching them on is not; an unknown `resourceTypes` is a 500.
-- Since 26.4 a realm's own administrator may not map an administrator role to anybody (403), but may put anybody into a
+- In 26.4 a realm's own administrator may not map an administrator role to anybody (403), but may put anybody into a
   group that holds one.
 """
 
