@@ -13,9 +13,11 @@ import argparse
 import json
 import pathlib
 import shutil
+import sys
 import time
 import urllib.parse
 
+sys.dont_write_bytecode = True
 import keycloak_seed as seed
 
 REALM = "acme"
