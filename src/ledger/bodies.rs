@@ -141,7 +141,7 @@ impl Bodies {
         let (file, end) = open_last(disk.as_ref(), dir, dir_handle.as_ref(), synced)?;
         let synced = Location { pack: synced.pack, offset: end };
         let marked = if parse_synced(slots.text()) == Some(synced) {
-            slots.write_again()
+            slots.write_again().and_then(|()| slots.mend())
         } else {
             slots.write(&synced_text(synced))
         };
@@ -512,7 +512,7 @@ impl Scan {
             return Ok(head);
         }
         if let Some((_, file, _)) = &self.open {
-            self.window.resize(WINDOW, 0);
+            self.window = vec![0; WINDOW];
             let read = at(path, file.read_at(offset, &mut self.window))?;
             self.window.truncate(read);
             self.window_at = offset;

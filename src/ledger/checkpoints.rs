@@ -108,9 +108,9 @@ impl Records {
         self.offset += self.used as u64;
         self.buffer.drain(..self.used);
         self.used = 0;
-        self.buffer.resize(have + CHUNK, 0);
-        let read = self.file.read_at(self.offset + have as u64, self.buffer.get_mut(have..).unwrap_or_default())?;
-        self.buffer.truncate(have + read);
+        let mut chunk = vec![0; CHUNK];
+        let read = self.file.read_at(self.offset + have as u64, &mut chunk)?;
+        self.buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         Ok(read > 0)
     }
 }

@@ -71,6 +71,11 @@ impl Guard {
         &self.mark
     }
 
+    /// Makes both its slots hold again after an interrupted write.
+    pub(crate) fn mend(&mut self) -> Result<(), GuardError> {
+        Ok(self.slots.mend()?)
+    }
+
     /// Moves it, durably: from exactly where this process left it, never back. At the same size it is written again.
     pub(crate) fn advance(&mut self, to: &Checkpoint) -> Result<(), GuardError> {
         if !self.slots.unchanged()? {

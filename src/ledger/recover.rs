@@ -223,7 +223,7 @@ impl Log {
             return Err(without_guard(disk.as_ref(), dir, guard_dir)?);
         }
         let guard_held = at_lock(guard_dir, Guard::lock(disk.as_ref(), guard_dir))?;
-        let guard = Guard::open(disk.as_ref(), guard_dir, guard_held)?;
+        let mut guard = Guard::open(disk.as_ref(), guard_dir, guard_held)?;
         let published = published(disk.as_ref(), dir, &key)?;
         check_heads(&guard, &key, published.as_ref().map(|signed| &signed.checkpoint), dir)?;
         let CheckpointLog { file: checkpoints, end: checkpoints_end, leftover } =
@@ -235,6 +235,7 @@ impl Log {
         let segments = segment::dir(dir);
         let segment_dir = at(&segments, disk.open_dir(&segments))?;
         let mut recovery = Recovery { size: guard.mark().size, dropped_bytes: scan.surplus_bytes(), finished: 0 };
+        guard.mend()?;
         let segment = scan.drop_surplus(disk.as_ref(), dir, segment_dir.as_ref())?;
         if !leftover.is_empty() {
             let path = checkpoints::log_path(dir);

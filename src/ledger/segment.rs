@@ -24,7 +24,9 @@ const VERSION: u32 = 1;
 const ENTRY: u8 = 1;
 const FOOTER: u8 = 2;
 const FOOTER_LEN: usize = 48;
-const CHUNK: usize = 256 * 1024;
+/// The first read is short, for a single entry; later ones are twice as long each, up to the greatest.
+const FIRST_CHUNK: usize = 32 * 1024;
+const GREATEST_CHUNK: usize = 256 * 1024;
 
 /// The directory of segments in a ledger's directory.
 pub(crate) fn dir(ledger: &Path) -> PathBuf {
@@ -139,6 +141,8 @@ pub(crate) struct Scanner<'f> {
     buffer: Vec<u8>,
     used: usize,
     offset: u64,
+    /// Where a read goes first.
+    chunk: Vec<u8>,
     /// The digest of all bytes so far, when it is asked for.
     digest: Option<Sha256>,
     ended: bool,
@@ -173,6 +177,7 @@ impl<'f> Scanner<'f> {
             buffer: Vec::new(),
             used: 0,
             offset,
+            chunk: Vec::new(),
             digest: None,
             ended: false,
         }
@@ -248,22 +253,24 @@ impl<'f> Scanner<'f> {
 
     /// Sees to it that `len` bytes are there, unless the file ends before.
     fn fill(&mut self, len: usize) -> io::Result<()> {
-        if self.rest().len() >= len {
-            return Ok(());
+        while self.rest().len() < len {
+            self.offset += self.used as u64;
+            self.buffer.drain(..self.used);
+            self.used = 0;
+            if self.chunk.len() < GREATEST_CHUNK {
+                self.chunk = vec![0; (2 * self.chunk.len()).max(FIRST_CHUNK)];
+            }
+            let at = self.offset + self.buffer.len() as u64;
+            let read = match self.source {
+                Source::Cache => self.file.read_at(at, &mut self.chunk)?,
+                Source::Device => self.file.read_back(at, &mut self.chunk)?.0,
+            };
+            if read == 0 {
+                break;
+            }
+            self.buffer.extend_from_slice(self.chunk.get(..read).unwrap_or_default());
         }
-        self.offset += self.used as u64;
-        self.buffer.drain(..self.used);
-        self.used = 0;
-        let have = self.buffer.len();
-        self.buffer.resize(have + CHUNK.max(len), 0);
-        let target = self.buffer.get_mut(have..).unwrap_or_default();
-        let at = self.offset + have as u64;
-        let read = match self.source {
-            Source::Cache => self.file.read_at(at, target),
-            Source::Device => self.file.read_back(at, target).map(|(read, _)| read),
-        };
-        self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
-        read.map(|_| ())
+        Ok(())
     }
 }
 

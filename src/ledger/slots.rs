@@ -84,6 +84,13 @@ impl Slots {
         self.put(self.sequence, &self.text)
     }
 
+    /// Writes the present text into the other slot too, when that one does not hold: an interrupted write leaves it so.
+    pub(crate) fn mend(&mut self) -> Result<(), SlotError> {
+        let mut bytes = vec![0; FILE];
+        let read = self.file.read_at(0, &mut bytes)?;
+        if read == FILE && bytes_are_whole(&bytes) { Ok(()) } else { self.write(&self.text.clone()) }
+    }
+
     fn put(&self, sequence: u64, text: &str) -> Result<(), SlotError> {
         let slot = encode(sequence, text)?;
         let offset = if sequence.is_multiple_of(2) { 0 } else { SECOND as u64 };
@@ -94,7 +101,10 @@ impl Slots {
 
 /// Whether every byte of the file is as this program writes it, both slots and what lies between.
 pub(crate) fn is_whole(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
-    let bytes = disk::read_file(disk, path, 2 * FILE as u64)?;
+    Ok(bytes_are_whole(&disk::read_file(disk, path, 2 * FILE as u64)?))
+}
+
+fn bytes_are_whole(bytes: &[u8]) -> bool {
     let zero = |range: Option<&[u8]>| range.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
     let slot = |offset: usize| bytes.get(offset..offset + SLOT);
     let (first, second) = (slot(0).and_then(decode), slot(SECOND).and_then(decode));
@@ -103,7 +113,7 @@ pub(crate) fn is_whole(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
         (Some((0, _)), None) => zero(slot(SECOND)),
         _ => false,
     };
-    Ok(bytes.len() == FILE && in_turn && zero(bytes.get(SLOT..SECOND)))
+    bytes.len() == FILE && in_turn && zero(bytes.get(SLOT..SECOND))
 }
 
 fn newest(file: &dyn DiskFile) -> Result<(u64, String), SlotError> {
