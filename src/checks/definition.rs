@@ -89,7 +89,9 @@ pub enum Kind {
     Number,
     /// Text; moments are text too.
     Text,
-    /// A list.
+    /// A list of text.
+    Texts,
+    /// A list of anything.
     List,
     /// A map from text.
     Map,
@@ -107,6 +109,7 @@ impl Kind {
             Value::Number(n) if n.is_f64() => Kind::Number,
             Value::Number(_) => Kind::Int,
             Value::String(_) => Kind::Text,
+            Value::Array(items) if items.iter().all(Value::is_string) => Kind::Texts,
             Value::Array(_) => Kind::List,
             Value::Object(_) => Kind::Map,
         }
@@ -114,7 +117,11 @@ impl Kind {
 
     /// Whether a value of kind `found` may stand where this kind is declared.
     pub fn accepts(self, found: Kind, or_null: bool) -> bool {
-        found == self || (self == Kind::Number && found == Kind::Int) || (or_null && found == Kind::Null)
+        match (self, found) {
+            (Kind::Number, Kind::Int) | (Kind::List, Kind::Texts) => true,
+            (_, Kind::Null) => or_null,
+            _ => found == self,
+        }
     }
 
     /// The word that people read and write.
@@ -124,6 +131,7 @@ impl Kind {
             Kind::Int => "int",
             Kind::Number => "number",
             Kind::Text => "text",
+            Kind::Texts => "texts",
             Kind::List => "list",
             Kind::Map => "map",
             Kind::Null => "null",

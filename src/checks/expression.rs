@@ -442,41 +442,68 @@ mod tests {
 
     #[test]
     fn what_an_expression_may_not_say_is_refused_where_it_stands() {
-        let deep = format!("{}count{}", "(".repeat(200), ")".repeat(200));
-        let nested = "users.all(a, users.all(b, users.all(c, true)))";
+        let many = format!("count in [{}]", vec!["1"; 101].join(","));
         let table = [
             ("enabeld == true", "enabeld | names enabeld, which is no field of this check | did you mean enabled?"),
             ("enabeld.x == true", "enabeld | names enabeld, which is no field of this check | did you mean enabled?"),
-            ("count < params.limt", "x"),
-            ("count < params", "x"),
-            ("count <", "x"),
-            ("", "x"),
-            ("count in [1, 2", "x"),
-            ("sise(users) > 0", "x"),
-            ("days_since(name, name) > 1", "x"),
-            ("name.days_since() > 1", "x"),
-            ("name.matches(name)", "x"),
-            ("name.matches('(a{100}){1000}')", "x"),
-            ("name.matches('(')", "x"),
-            ("{'a': 1}.a == count", "x"),
-            (nested, "x"),
-            ("users.all(name, true)", "x"),
-            (&deep, "x"),
+            (
+                "count < params.limt",
+                "params | names the parameter limt, which this check does not have | did you mean limit?",
+            ),
+            ("count < params", "params | name the parameter: params.<name>"),
+            ("count <", " | not an expression: mismatched input 'end'"),
+            ("", " | not an expression: mismatched input 'end'"),
+            ("count in [1, 2", " | not an expression: mismatched input 'end'"),
+            ("sise(users) > 0", "sise | calls sise, which is no function here | did you mean size?"),
+            ("users.sise() > 0", "sise | calls sise, which is no function here | did you mean size?"),
+            ("days_since(name, name) > 1", "days_since | days_since takes 1 in brackets: days_since(…)"),
+            ("name.days_since() > 1", "days_since | days_since takes 1 in brackets: days_since(…)"),
+            (
+                "name.matches(name)",
+                "( | the pattern of matches is a text or a parameter, so that it can be compiled now",
+            ),
+            (
+                "name.matches('(a{100}){1000}')",
+                "( | not a pattern: Compiled regex exceeds size limit of 1048576 bytes.",
+            ),
+            ("name.matches('(')", "( | not a pattern: unclosed group"),
+            ("{'a': 1}.a == count", "{ | a map cannot be written here; make it a parameter"),
+            ("users.all(a, users.all(b, users.all(c, true)))", "( | loops more than 2 deep"),
+            ("users.all(name, true)", "( | a loop's variable is called name, which is taken; call it otherwise"),
+            (&many, "[ | a list of more than 100 items; make it a parameter"),
         ];
         for (source, expected) in table {
-            println!("{:?}", faults(source));
-            let _ = expected;
+            assert_eq!(faults(source).join("\n"), expected, "{source}");
         }
-        let items = vec!["1"; 101].join(",");
-        println!("{:?}", faults(&format!("count in [{items}]")));
-        println!("{:?}", faults(&vec!["count == 1"; 300].join(" && ")));
-        println!("{:?}", faults(&vec!["count"; 300].join("+")));
-        println!("{:?}", faults(&"count ? ".repeat(400)));
-        println!("{:?}", faults(&format!("{}enabled", "!".repeat(4000))));
-        println!("{:?}", faults(&format!("name{}", ".a".repeat(2000))));
-        println!("{:?}", faults(&"x".repeat(5000)));
-        println!("{:?}", faults(&"[".repeat(4000)));
-        println!("{:?}", faults(&"a(".repeat(2000)));
-        println!("{:?}", faults(&"-".repeat(4000)));
+    }
+
+    #[test]
+    fn what_could_take_long_or_deep_is_refused_on_a_small_stack_without_going_there() {
+        let table = [
+            (vec!["count == 1"; 300].join(" && "), "longer than 4 KiB"),
+            (vec!["count==1"; 200].join("||"), "too large: more than 500 parts, loops written out"),
+            (vec!["count"; 300].join("+"), "too deep: more than 64 levels"),
+            (format!("name{}", ".a".repeat(2000)), "too deep: more than 64 levels"),
+            (format!("{}count{}", "(".repeat(1000), ")".repeat(1000)), "too deep: more than 64 levels"),
+            ("[".repeat(4000), "too deep: more than 64 levels"),
+            ("size(".repeat(800), "too deep: more than 64 levels"),
+            ("count ? ".repeat(400), "not an expression: Incomplete `ExprContext` for `_?_:_` expression!"),
+            ("-".repeat(4000), "not an expression: No `MemberContextAll`!"),
+        ];
+        let small = std::thread::Builder::new().stack_size(512 * 1024);
+        let work = move || {
+            for (source, expected) in table {
+                let faults = compile(&source, &fields(), &params()).unwrap_err();
+                assert_eq!(faults.first().unwrap().message, expected, "{}", source.split_at(20).0);
+            }
+        };
+        small.spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn layout_is_no_part_of_the_canonical_form_but_text_is() {
+        assert_eq!(canonical("  a  &&\n\t b == 'x  y' "), "a && b == 'x  y'");
+        assert_eq!(canonical(r#""a\"  b"  ==  c"#), r#""a\"  b" == c"#);
+        assert_ne!(canonical("a == 'x y'"), canonical("a == 'x  y'"));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) const OURS: [(&str, usize); 7] = [
 
 /// The standard's functions that a check may call. Macros (`has`, `all`, `exists`, `exists_one`, `map`, `filter`) and
 /// operators are no functions.
-pub(crate) const STANDARD: [&str; 24] = [
+pub(crate) const STANDARD: [&str; 23] = [
     "size",
     "contains",
     "startsWith",
@@ -42,7 +42,6 @@ pub(crate) const STANDARD: [&str; 24] = [
     "bool",
     "timestamp",
     "duration",
-    "type",
     "getFullYear",
     "getMonth",
     "getDate",

@@ -10,6 +10,7 @@ use domain::{FrameworkId, ObservationValue};
 use crate::check::{Check, In, defaults};
 use crate::definition::{Definition, Kind};
 use crate::examples::run_example;
+use crate::expression::Fault;
 use crate::framework::Framework;
 use crate::problem::{Problem, did_you_mean};
 use crate::yaml::Document;
@@ -27,26 +28,33 @@ pub(crate) fn read_check(
     problems.extend(links(&definition, &document, frameworks));
     problems.extend(examples(&definition, &document));
     let values = defaults(&definition);
-    let check = match Check::compile(definition, file.to_owned(), text.to_owned(), values) {
-        Ok(check) => check,
+    let compiled = Check::compile(definition.clone(), file.to_owned(), text.to_owned(), values);
+    match &compiled {
+        Ok(check) => problems.extend(unused(check, &document)),
         Err(faults) => {
-            let definition: Definition = document.parse()?;
-            problems.extend(faults.into_iter().map(|(place, fault)| {
-                let (path, source) = match place {
-                    In::Applies => ("applies", definition.applies.as_deref().unwrap_or_default()),
-                    In::Expr => ("expr", definition.expr.as_str()),
-                };
-                let place = document.inside(path, source, fault.offset, fault.width);
-                Problem { remedy: fault.remedy, ..document.problem_at(place, format!("{path}: {}", fault.message)) }
-            }));
-            return Err(problems);
+            problems.extend(faults.iter().map(|(place, fault)| misspoken(&definition, &document, place, fault)))
         }
-    };
-    problems.extend(unused(&check, &document));
-    if problems.is_empty() {
-        problems.extend(broken_examples(&check, &document));
     }
-    if problems.is_empty() { Ok(check) } else { Err(problems) }
+    match compiled {
+        Ok(check) if problems.is_empty() => {
+            let broken = broken_examples(&check, &document);
+            if broken.is_empty() { Ok(check) } else { Err(broken) }
+        }
+        _ => {
+            problems.sort_by_key(|problem| (problem.line, problem.column));
+            Err(problems)
+        }
+    }
+}
+
+/// A fault of an expression, at its place in the file.
+fn misspoken(definition: &Definition, document: &Document, place: &In, fault: &Fault) -> Problem {
+    let (path, source) = match place {
+        In::Applies => ("applies", definition.applies.as_deref().unwrap_or_default()),
+        In::Expr => ("expr", definition.expr.as_str()),
+    };
+    let place = document.inside(path, source, fault.offset, fault.width);
+    Problem { remedy: fault.remedy.clone(), ..document.problem_at(place, format!("{path}: {}", fault.message)) }
 }
 
 /// A problem at a path of a file that was read before.
@@ -107,8 +115,7 @@ fn names(definition: &Definition, document: &Document) -> Vec<Problem> {
             problem.with_remedy("lower-case letters, digits and _, beginning with a letter; not params")
         })
         .collect();
-    for (name, param) in definition.params.iter().filter(|(_, param)| param.default.is_null()) {
-        let _ = param;
+    for (name, _) in definition.params.iter().filter(|(_, param)| param.default.is_null()) {
         problems.push(document.problem(&format!("params.{name}.default"), "a threshold cannot be nothing"));
     }
     problems

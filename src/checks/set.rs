@@ -110,7 +110,7 @@ impl CheckSet {
                     continue;
                 };
                 let (expected, found) = (Kind::of(&param.default), Kind::of(value));
-                if expected == found {
+                if expected.accepts(found, false) {
                     values.insert(name.clone(), value.clone());
                 } else {
                     let message = format!("{id}.{name} is {}, expected {}", found.as_str(), expected.as_str());
@@ -153,11 +153,7 @@ impl CheckSet {
     }
 
     /// The checks that bear on a control, each with its links to that control.
-    pub fn by_control<'a>(
-        &'a self,
-        framework: &'a FrameworkId,
-        control: &'a ControlId,
-    ) -> impl Iterator<Item = (&'a Check, &'a Mapping)> {
+    pub fn by_control(&self, framework: &FrameworkId, control: &ControlId) -> impl Iterator<Item = (&Check, &Mapping)> {
         self.checks().flat_map(move |check| {
             let links = check.mappings().iter();
             links.filter(move |m| m.framework == *framework && m.control == *control).map(move |m| (check, m))
@@ -165,17 +161,17 @@ impl CheckSet {
     }
 
     /// The checks that speak of a type of resource.
-    pub fn by_resource<'a>(&'a self, kind: &'a ResourceType) -> impl Iterator<Item = &'a Check> {
+    pub fn by_resource(&self, kind: &ResourceType) -> impl Iterator<Item = &Check> {
         self.checks().filter(move |check| check.resource() == kind)
     }
 
     /// The checks that a kind of source feeds (`keycloak`).
-    pub fn by_source_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Check> {
+    pub fn by_source_kind(&self, kind: &str) -> impl Iterator<Item = &Check> {
         self.checks().filter(move |check| check.needs().source == kind)
     }
 
     /// The checks that one collector of a kind of source feeds.
-    pub fn by_collector<'a>(&'a self, kind: &'a str, collector: &'a CollectorName) -> impl Iterator<Item = &'a Check> {
+    pub fn by_collector(&self, kind: &str, collector: &CollectorName) -> impl Iterator<Item = &Check> {
         self.by_source_kind(kind).filter(move |check| check.needs().collector == *collector)
     }
 
@@ -187,7 +183,7 @@ impl CheckSet {
 
     /// The checks that go blind, in whole or in part, when fields cannot be read. `fields` are `type.field`, as a gap
     /// names them.
-    pub fn blinded_by<'a>(&'a self, fields: &'a [String]) -> impl Iterator<Item = &'a Check> {
+    pub fn blinded_by(&self, fields: &[String]) -> impl Iterator<Item = &Check> {
         self.checks().filter(move |check| {
             fields.iter().any(|field| {
                 let own = field.strip_prefix(check.resource().as_str()).and_then(|rest| rest.strip_prefix('.'));

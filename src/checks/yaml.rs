@@ -165,11 +165,17 @@ impl Document {
         keys.max_by_key(|(path, _)| path.len()).or_else(|| values().max_by_key(|(path, _)| path.len()))
     }
 
-    /// The mapping that begins at a place: the outermost, since its first key begins there too.
+    /// The mapping that lacks a key, by the place that the deserializer gives: its last key, or its beginning.
     fn mapping_at(&self, line: usize, column: usize) -> Option<(&str, Place)> {
-        let here = |node: &Node| node.value.line == line && node.value.column == column && node.scalar.is_none();
-        let values = self.places.iter().filter(|(_, node)| here(node)).map(|(path, node)| (path.as_str(), node.value));
-        values.min_by_key(|(path, _)| path.len())
+        let (path, _) = self.path_at(line, column)?;
+        let holds = |outer: &str| match path.strip_prefix(outer) {
+            Some(rest) => outer.is_empty() || rest.starts_with('.'),
+            None => false,
+        };
+        let around = self.places.iter().filter(|(outer, _)| outer.as_str() != path && holds(outer));
+        around
+            .max_by_key(|(outer, _)| outer.len())
+            .map(|(outer, node)| (outer.as_str(), node.key.unwrap_or(node.value)))
     }
 
     /// Turns the deserializer's refusal into a problem in our words.
@@ -200,6 +206,8 @@ impl Document {
             }
             Error::Eof { .. } => said("the file ends where a value is expected".to_owned()),
             Error::MultipleDocuments { .. } => self.problem_at(place, "a second document; one file holds one"),
+            Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => said("expected one word".to_owned()),
+            Error::Unexpected { expected: "string scalar", .. } => said("expected text".to_owned()),
             Error::InvalidScalar { ty, .. } => said(format!("expected {}", kind_of_number(ty))),
             other => {
                 let message = UserMessageFormatter.format_message(other);
@@ -403,7 +411,7 @@ sources:
             ),
             (
                 GOOD.replace("acme", "[1, 2]"),
-                "evidenced.yaml:4:13: sources.keycloak[0].name: expected string scalar
+                "evidenced.yaml:4:13: sources.keycloak[0].name: expected text
     4 |     - name: [1, 2]
       |             ^",
             ),

@@ -96,3 +96,61 @@ fn the_catalogue_holds_93_controls_in_four_themes_in_order() {
         assert!(control.title.len() <= 100, "a short title, not a text: {}", control.id);
     }
 }
+
+#[test]
+fn a_check_knows_what_feeds_it_and_a_call_knows_what_it_feeds() {
+    let set = embedded();
+    let keycloak = |collector: &str| -> Vec<&str> {
+        set.by_collector("keycloak", &collector.parse().unwrap()).map(|check| check.id().as_str()).collect()
+    };
+    assert_eq!(keycloak("people"), ["keycloak.admin.second_factor"]);
+    assert_eq!(keycloak("clients"), ["keycloak.client.hardened"]);
+    assert_eq!(keycloak("realm").len(), 6);
+    let realms = "keycloak.realm".parse().unwrap();
+    assert_eq!(set.by_resource(&realms).count(), 6);
+
+    let check = "keycloak.realm.events_kept".parse().unwrap();
+    let stream = set.stream(&check, &"keycloak:acme".parse().unwrap()).unwrap();
+    assert_eq!(stream.as_str(), "keycloak:acme/realm");
+    assert_eq!(set.stream(&check, &"aws:acme".parse().unwrap()), None);
+
+    let calls = set.fields_by_call();
+    let fields: Vec<&str> = calls["GET /admin/realms/{realm}/events/config"].iter().map(String::as_str).collect();
+    assert_eq!(
+        fields,
+        [
+            "keycloak.realm.admin_events_details",
+            "keycloak.realm.admin_events_enabled",
+            "keycloak.realm.events_enabled",
+            "keycloak.realm.events_expiration_seconds",
+        ]
+    );
+}
+
+#[test]
+fn the_links_to_controls_are_these_and_no_more() {
+    let set = embedded();
+    let mut links: Vec<String> = set
+        .checks()
+        .flat_map(|check| check.mappings().iter().map(move |m| format!("{} {:?} {}", m.control, m.bearing, check.id())))
+        .collect();
+    links.sort();
+    // A link is a claim that an auditor may question: add one here only with a reason that stands in the check.
+    assert_eq!(
+        links,
+        [
+            "A.5.14 Supports keycloak.realm.tls_required",
+            "A.5.17 Supports keycloak.realm.brute_force",
+            "A.5.17 Supports keycloak.realm.password_rule",
+            "A.8.15 Proves keycloak.realm.events_kept",
+            "A.8.2 Supports keycloak.admin.second_factor",
+            "A.8.24 Supports keycloak.realm.tls_required",
+            "A.8.26 Supports keycloak.client.hardened",
+            "A.8.5 Proves keycloak.admin.second_factor",
+            "A.8.5 Proves keycloak.realm.brute_force",
+            "A.8.5 Supports keycloak.client.hardened",
+            "A.8.5 Supports keycloak.realm.second_factor_in_flow",
+            "A.8.5 Supports keycloak.realm.session_limits",
+        ]
+    );
+}
