@@ -115,6 +115,7 @@ pub struct Bodies {
     gathered: Vec<u8>,
     encoder: Encoder,
     reader: BodyReader,
+    pack_bytes: u64,
     stopped: bool,
     _held: Box<dyn Held>,
 }
@@ -122,6 +123,11 @@ pub struct Bodies {
 impl Bodies {
     /// Opens the bodies in a directory, which is made if need be. A torn tail after the last sync is dropped.
     pub fn open(disk: SharedDisk, dir: &Path) -> Result<Bodies, BodyError> {
+        Bodies::open_with(disk, dir, PACK_BYTES)
+    }
+
+    /// Like [`Bodies::open`], with packs of another length in bytes.
+    pub fn open_with(disk: SharedDisk, dir: &Path, pack_bytes: u64) -> Result<Bodies, BodyError> {
         at(dir, disk::make_dir(disk.as_ref(), dir))?;
         let held = match disk.lock(&dir.join("lock")) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(BodyError::Locked(dir.to_owned())),
@@ -158,6 +164,7 @@ impl Bodies {
             written: end,
             gathered: Vec::new(),
             encoder: at(dir, Encoder::new())?,
+            pack_bytes,
             stopped: false,
             _held: held,
         })
@@ -176,7 +183,7 @@ impl Bodies {
         if body.len() > GREATEST_BODY {
             return Err(BodyError::TooLong(body.len()));
         }
-        if self.end().offset > HEADER && self.end().offset + (HEAD + body.len()) as u64 > PACK_BYTES {
+        if self.end().offset > HEADER && self.end().offset + (HEAD + body.len()) as u64 > self.pack_bytes {
             self.begin_pack()?;
         }
         let location = self.end();
