@@ -501,6 +501,12 @@ mod tests {
     }
 
     #[test]
+    fn the_engine_that_a_version_names_is_the_one_that_is_built_in() {
+        let pinned = ENGINE.split_once(' ').map(|(name, version)| format!("\n{name} = \"{version}\"\n")).unwrap();
+        assert!(include_str!("../../Cargo.toml").contains(&pinned), "{pinned}");
+    }
+
+    #[test]
     fn layout_is_no_part_of_the_canonical_form_but_text_is() {
         assert_eq!(canonical("  a  &&\n\t b == 'x  y' "), "a && b == 'x  y'");
         assert_eq!(canonical(r#""a\"  b"  ==  c"#), r#""a\"  b" == c"#);
