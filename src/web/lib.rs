@@ -1,1 +1,50 @@
-//! web.
+//! Pages, API, health and control: what is recorded, shown to people and programs, over [`query`] only.
+//!
+//! Nothing here can change anything, with one exception: [`control`], for a socket that only the daemon's owner can
+//! open, lets runs be asked for. There is no JavaScript, no cookie and no request to another host.
+
+mod access;
+mod api;
+mod backend;
+mod escape;
+mod guard;
+mod health;
+mod pages;
+mod problem;
+mod style;
+
+use std::sync::Arc;
+
+use axum::routing::get;
+use axum::{Router, middleware};
+
+pub use access::Access;
+pub use api::{Listing, NowView, RunNowAnswer, RunNowAsked};
+pub use backend::{Backend, RunNow};
+pub use problem::ErrorBody;
+
+use backend::Asked;
+use problem::Form;
+
+/// The pages under `/` and the API under `/api/v1`, both for reading only.
+pub fn pages(backend: Arc<dyn Backend>, access: Access) -> Router {
+    let asked = Asked::new(backend);
+    let router = pages::routes(asked.clone()).merge(api::routes(asked));
+    // The style sheet tells nothing, and the page that asks for the token wants it too.
+    let checked = |router: Router| {
+        let router = router.layer(middleware::from_fn_with_state(access, access::check));
+        router.route(&style::ADDRESS, get(style::sheet))
+    };
+    guard::surround(router, checked, guard::page_or_json)
+}
+
+/// `/healthz` (the process lives), `/readyz` (it can record and schedule) and `/metrics`: no evidence, so no token.
+pub fn health(backend: Arc<dyn Backend>) -> Router {
+    guard::surround(health::routes(Asked::new(backend)), |router| router, |_| Form::Text)
+}
+
+/// The API, and `POST /api/v1/run-now`, for a socket that only the daemon's owner can open.
+pub fn control(backend: Arc<dyn Backend>) -> Router {
+    let asked = Asked::new(backend);
+    guard::surround(api::routes(asked.clone()).merge(api::control(asked)), |router| router, |_| Form::Json)
+}

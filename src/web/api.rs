@@ -1,0 +1,261 @@
+//! The API under `/api/v1`: the read layer's own shapes as JSON. Checkpoints and proofs are text, as C2SP writes them.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query as Params, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use domain::{ControlId, FrameworkId, RowAddress, StreamId};
+use query::{Alert, ChangeView, ControlView, EntryView, Overview, Query, RowView, StreamView};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Asked;
+use crate::problem::Problem;
+
+/// A part of a list, and what was left out of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Listing<T> {
+    /// This part.
+    pub items: Vec<T>,
+    /// The most that this part could hold.
+    pub limit: usize,
+    /// How many there are in all, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<usize>,
+    /// There are more than stand here.
+    pub more: bool,
+    /// Where the next part is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What the first page shows, and what was left out of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NowView {
+    /// Changes, deviations, streams.
+    #[serde(flatten)]
+    pub overview: Overview,
+    /// How many deviations are open; `deviations` holds the worst [`DEVIATIONS_NOW`] of them.
+    pub deviations_total: usize,
+    /// There are more changes than stand here: see `/api/v1/changes`.
+    pub changes_more: bool,
+}
+
+/// The body of `POST /api/v1/run-now`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunNowAsked {
+    /// A stream (`keycloak:acme/realm`), a source for all of its streams, or nothing for everything.
+    #[serde(default)]
+    pub what: Option<String>,
+}
+
+/// The answer to `POST /api/v1/run-now`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunNowAnswer {
+    /// The streams that will run.
+    pub streams: Vec<StreamId>,
+}
+
+/// Changes on the first page.
+pub(crate) const CHANGES_NOW: usize = 20;
+/// Deviations on the first page.
+pub(crate) const DEVIATIONS_NOW: usize = 100;
+/// The most that one answer lists, however much is asked for.
+pub(crate) const GREATEST_LIMIT: usize = 1000;
+/// What it lists when nothing is asked for.
+const USUAL_LIMIT: usize = 100;
+
+pub(crate) fn routes(asked: Asked) -> Router {
+    Router::new()
+        .route("/api/v1/overview", get(overview))
+        .route("/api/v1/changes", get(changes))
+        .route("/api/v1/deviations", get(deviations))
+        .route("/api/v1/streams", get(streams))
+        .route("/api/v1/controls/{framework}", get(controls))
+        .route("/api/v1/controls/{framework}/{control}", get(control_of))
+        .route("/api/v1/entries/{entry}", get(entry))
+        .route("/api/v1/entries/{entry}/proof", get(proof))
+        .route("/api/v1/entries/{entry}/{row}", get(row))
+        .route("/api/v1/checkpoint", get(checkpoint))
+        .with_state(asked)
+}
+
+/// What only the daemon's owner may ask.
+pub(crate) fn control(asked: Asked) -> Router {
+    Router::new().route("/api/v1/run-now", post(run_now)).with_state(asked)
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// Entries before this one.
+    before: Option<u64>,
+    /// After this many.
+    from: Option<usize>,
+    /// At most this many.
+    limit: Option<usize>,
+}
+
+impl Part {
+    pub(crate) fn read(params: Result<Params<Part>, QueryRejection>) -> Result<Part, Problem> {
+        let remedy = "give whole numbers: limit, and before (for changes) or from (for deviations)";
+        params.map(|Params(part)| part).map_err(|error| Problem::unreadable(error.body_text(), remedy))
+    }
+
+    /// At least one, at most [`GREATEST_LIMIT`].
+    pub(crate) fn limit(self, usual: usize) -> usize {
+        self.limit.unwrap_or(usual).clamp(1, GREATEST_LIMIT)
+    }
+
+    pub(crate) fn from(self) -> usize {
+        self.from.unwrap_or(0)
+    }
+}
+
+/// The first page's facts.
+pub(crate) fn now_view(query: &Query<'_>) -> Result<NowView, Problem> {
+    let mut overview = query.overview(CHANGES_NOW + 1)?;
+    let (deviations_total, changes_more) = (overview.deviations.len(), overview.changes.len() > CHANGES_NOW);
+    overview.deviations.truncate(DEVIATIONS_NOW);
+    overview.changes.truncate(CHANGES_NOW);
+    Ok(NowView { overview, deviations_total, changes_more })
+}
+
+/// A part of what changed, newest first.
+pub(crate) fn changes_part(query: &Query<'_>, part: Part, usual: usize) -> Result<Listing<ChangeView>, Problem> {
+    let limit = part.limit(usual);
+    let mut items = query.changes(part.before, limit + 1)?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let last = items.last().filter(|_| more).map(|change| change.entry);
+    let next = last.map(|before| format!("/api/v1/changes?before={before}&limit={limit}"));
+    Ok(Listing { items, limit, total: None, more, next })
+}
+
+/// A part of what deviates, the worst first.
+pub(crate) fn deviations_part(query: &Query<'_>, part: Part, usual: usize) -> Result<Listing<Alert>, Problem> {
+    let (limit, from) = (part.limit(usual), part.from());
+    let all = query.open_deviations()?;
+    let total = all.len();
+    let items: Vec<Alert> = all.into_iter().skip(from).take(limit).collect();
+    let end = from.saturating_add(items.len());
+    let more = end < total && !items.is_empty();
+    let next = more.then(|| format!("/api/v1/deviations?from={end}&limit={limit}"));
+    Ok(Listing { items, limit, total: Some(total), more, next })
+}
+
+/// All controls of a catalogue.
+pub(crate) fn controls_in(query: &Query<'_>, framework: &str) -> Result<(FrameworkId, Vec<ControlView>), Problem> {
+    let known: Vec<&str> = query.catalogue.frameworks.keys().map(FrameworkId::as_str).collect();
+    let unknown = || Problem::unknown("there is no such catalogue", format!("there is {}", known.join(", ")));
+    let id: FrameworkId = framework.parse().map_err(|_| unknown())?;
+    let controls = query.controls(&id)?.ok_or_else(unknown)?;
+    Ok((id, controls))
+}
+
+/// One control.
+pub(crate) fn control_in(query: &Query<'_>, framework: &str, control: &str) -> Result<ControlView, Problem> {
+    let (id, controls) = controls_in(query, framework)?;
+    let unknown = || Problem::unknown(format!("{id} has no such control"), format!("see /controls/{id}"));
+    let control: ControlId = control.parse().map_err(|_| unknown())?;
+    controls.into_iter().find(|view| view.control == control).ok_or_else(unknown)
+}
+
+/// One entry, opened.
+pub(crate) fn entry_in(query: &Query<'_>, number: &str) -> Result<EntryView, Problem> {
+    let size = query.ledger()?.size;
+    let unknown = || no_entry(size);
+    let number: u64 = number.parse().map_err(|_| unknown())?;
+    query.entry_view(number)?.ok_or_else(unknown)
+}
+
+/// One row, opened.
+pub(crate) fn row_in(query: &Query<'_>, number: &str, row: &str) -> Result<RowView, Problem> {
+    let entry = entry_in(query, number)?;
+    let unknown = || {
+        let rows = format!("entry #{} has {} rows, numbered from 0", entry.entry, entry.rows);
+        Problem::unknown("there is no such row", rows)
+    };
+    let row: u32 = row.parse().map_err(|_| unknown())?;
+    query.row_view(RowAddress { entry: entry.entry, row: Some(row) })?.ok_or_else(unknown)
+}
+
+fn no_entry(size: u64) -> Problem {
+    Problem::unknown("there is no such entry", format!("the ledger holds {size} entries, numbered from 0"))
+}
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+async fn overview(State(asked): State<Asked>) -> Answer<NowView> {
+    asked.ask(now_view).await.map(Json)
+}
+
+async fn changes(
+    State(asked): State<Asked>,
+    part: Result<Params<Part>, QueryRejection>,
+) -> Answer<Listing<ChangeView>> {
+    let part = Part::read(part)?;
+    asked.ask(move |query| changes_part(query, part, USUAL_LIMIT)).await.map(Json)
+}
+
+async fn deviations(State(asked): State<Asked>, part: Result<Params<Part>, QueryRejection>) -> Answer<Listing<Alert>> {
+    let part = Part::read(part)?;
+    asked.ask(move |query| deviations_part(query, part, USUAL_LIMIT)).await.map(Json)
+}
+
+async fn streams(State(asked): State<Asked>) -> Answer<Listing<StreamView>> {
+    asked.ask(|query| Ok(whole(query.streams()?))).await.map(Json)
+}
+
+async fn controls(State(asked): State<Asked>, Path(framework): Path<String>) -> Answer<Listing<ControlView>> {
+    asked.ask(move |query| Ok(whole(controls_in(query, &framework)?.1))).await.map(Json)
+}
+
+async fn control_of(
+    State(asked): State<Asked>,
+    Path((framework, control)): Path<(String, String)>,
+) -> Answer<ControlView> {
+    asked.ask(move |query| control_in(query, &framework, &control)).await.map(Json)
+}
+
+async fn entry(State(asked): State<Asked>, Path(number): Path<String>) -> Answer<EntryView> {
+    asked.ask(move |query| entry_in(query, &number)).await.map(Json)
+}
+
+async fn row(State(asked): State<Asked>, Path((number, row)): Path<(String, String)>) -> Answer<RowView> {
+    asked.ask(move |query| row_in(query, &number, &row)).await.map(Json)
+}
+
+async fn proof(State(asked): State<Asked>, Path(number): Path<String>) -> Result<impl IntoResponse, Problem> {
+    let none = || Problem::unknown("there is no proof of this entry yet", "ask again when it is signed");
+    asked.ask(move |query| entry_in(query, &number)?.proof.ok_or_else(none)).await.map(text)
+}
+
+async fn checkpoint(State(asked): State<Asked>) -> Result<impl IntoResponse, Problem> {
+    asked.ask(|query| Ok(query.ledger()?.checkpoint)).await.map(text)
+}
+
+async fn run_now(
+    State(asked): State<Asked>,
+    body: Result<Json<RunNowAsked>, JsonRejection>,
+) -> Result<(StatusCode, Json<RunNowAnswer>), Problem> {
+    let Json(wanted) = body.map_err(|error| {
+        let remedy = r#"send {"what": "keycloak:acme/realm"} or {"what": null}, as application/json"#;
+        Problem::new(error.status(), error.body_text(), remedy)
+    })?;
+    let refused = |why| Problem::new(StatusCode::CONFLICT, why, "evidenced list sources names what there is");
+    let streams = asked.backend().run_now(wanted.what.as_deref()).await.map_err(refused)?;
+    Ok((StatusCode::ACCEPTED, Json(RunNowAnswer { streams })))
+}
+
+/// A list that is bounded by the settings or by a catalogue, and so stands here whole.
+fn whole<T>(items: Vec<T>) -> Listing<T> {
+    Listing { limit: items.len(), total: Some(items.len()), more: false, next: None, items }
+}
+
+fn text(text: String) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
+}

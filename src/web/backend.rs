@@ -1,0 +1,96 @@
+//! What the pages ask of the daemon, and how they ask without holding up its threads.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use domain::StreamId;
+use query::Query;
+use tokio::sync::Semaphore;
+
+use crate::problem::Problem;
+
+/// The streams that will run, or why none will.
+pub type RunNow<'a> = Pin<Box<dyn Future<Output = Result<Vec<StreamId>, String>> + Send + 'a>>;
+
+/// What serves the pages: the daemon, or whatever holds recorded evidence.
+pub trait Backend: Send + Sync + 'static {
+    /// Puts one question to the read layer, as of now. Calls `ask` exactly once; may wait for the disk, and is called
+    /// on a thread that may wait.
+    fn with_query(&self, ask: &mut dyn FnMut(&Query<'_>));
+
+    /// Whether the store is open and the scheduler runs; otherwise what is amiss, in one line.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The metrics in Prometheus' text format 0.0.4. May wait for the disk.
+    fn metrics(&self) -> Result<String, String>;
+
+    /// Makes a stream, all streams of a source, or everything (`None`) due now.
+    fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a>;
+}
+
+/// Questions answered at once; more of them wait for their turn, as long as a request may last.
+const AT_ONCE: usize = 8;
+
+/// A backend and the turns to ask it.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    backend: Arc<dyn Backend>,
+    turns: Arc<Semaphore>,
+}
+
+impl Asked {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Asked { backend, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
+    /// Puts a question to the read layer, on a thread that may wait.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Query<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.blocking(move |backend| {
+            let (mut question, mut answer) = (Some(question), None);
+            backend.with_query(&mut |query| {
+                if let Some(question) = question.take() {
+                    answer = Some(question(query));
+                }
+            });
+            answer.unwrap_or_else(|| Err(Problem::broken("the daemon did not answer")))
+        })
+        .await
+    }
+
+    /// Runs something that may wait for the disk, in its turn. The turn ends with the work, not with the request: a
+    /// reader who gives up does not let another one in too early.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| Problem::broken("the daemon is ending"))?;
+        let backend = self.backend.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(backend.as_ref());
+            drop(turn);
+            result
+        });
+        done.await.unwrap_or_else(|error| Err(Problem::broken(&format!("answering broke off: {error}"))))
+    }
+}
+
+/// An error and everything behind it, in one line.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

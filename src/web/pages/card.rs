@@ -1,0 +1,168 @@
+//! A deviation as the one who is woken by it reads it: what, was, is, who, first.
+
+use std::collections::BTreeMap;
+
+use domain::entry::{Deviation, DeviationDetail};
+use domain::{Actor, Change, CheckId, ControlId, FrameworkId, RowAddress, SourceId, Timestamp, UnknownActor};
+use query::{Alert, AlertState, Catalogue, Query, Seen};
+use serde_json::Value;
+
+use super::shown::{self, Mark};
+
+/// A deviation, laid out: as it stands now, or as one entry recorded it.
+pub(super) struct Card {
+    pub(super) title: String,
+    pub(super) subject: String,
+    pub(super) check: Option<CheckId>,
+    pub(super) source: SourceId,
+    pub(super) severity: Mark,
+    pub(super) severity_why: String,
+    pub(super) owner: String,
+    pub(super) first_action: String,
+    pub(super) controls: Vec<ControlLink>,
+    pub(super) was: Option<Values>,
+    pub(super) is: Option<Values>,
+    pub(super) who: String,
+    /// When the source says it was changed.
+    pub(super) changed_at: Option<Timestamp>,
+    pub(super) opened_at: Option<Timestamp>,
+    pub(super) opened_by: u64,
+    /// The entry of the last step, and when it was recorded.
+    pub(super) entry: u64,
+    pub(super) at: Timestamp,
+    pub(super) baseline: bool,
+    pub(super) unread_since: Option<Timestamp>,
+    /// Where it stands, in a word.
+    pub(super) state: &'static str,
+    pub(super) open: bool,
+    /// What shows it.
+    pub(super) evidence: RowAddress,
+}
+
+/// A control, and the catalogue to find it in.
+pub(super) struct ControlLink {
+    pub(super) control: ControlId,
+    pub(super) framework: Option<FrameworkId>,
+}
+
+/// Values as they were seen.
+pub(super) struct Values {
+    pub(super) pairs: Vec<(String, String)>,
+    pub(super) at: Timestamp,
+    pub(super) address: RowAddress,
+}
+
+impl Card {
+    /// A deviation as it stands now.
+    pub(super) fn of(query: &Query<'_>, alert: Alert) -> Card {
+        let open = alert.state == AlertState::Firing;
+        Card {
+            severity: shown::severity(alert.severity),
+            controls: control_links(query.catalogue, &alert.controls),
+            was: alert.was.as_ref().map(Values::of),
+            is: alert.is.as_ref().map(Values::of),
+            who: who(&alert.who),
+            state: match alert.state {
+                AlertState::Firing if alert.unread_since.is_some() => "open, as far as anyone knows",
+                AlertState::Firing => "open",
+                AlertState::Resolved => "resolved",
+                AlertState::Gone => "gone",
+            },
+            evidence: alert.is.as_ref().map_or(RowAddress { entry: alert.entry, row: None }, |seen| seen.address),
+            title: alert.title,
+            subject: alert.subject,
+            check: alert.check,
+            source: alert.source,
+            severity_why: alert.severity_why,
+            owner: alert.owner,
+            first_action: alert.first_action,
+            changed_at: alert.changed_at,
+            opened_at: Some(alert.opened_at),
+            opened_by: alert.opened_by,
+            entry: alert.entry,
+            at: alert.at,
+            baseline: alert.baseline,
+            unread_since: alert.unread_since,
+            open,
+        }
+    }
+
+    /// A deviation as one entry recorded a step of it; `detail` is `None` when it was erased.
+    pub(super) fn recorded(
+        query: &Query<'_>,
+        (entry, at): (u64, Timestamp),
+        step: &Deviation,
+        detail: Option<DeviationDetail>,
+    ) -> Card {
+        let info = query.catalogue.checks.get(&step.check);
+        let values = |values: &BTreeMap<String, Value>, at, address| Values { pairs: pairs(values), at, address };
+        let before = detail.as_ref().and_then(|detail| Some((&detail.before, detail.before_at?, step.was?)));
+        let after = detail.as_ref().filter(|_| step.change != Change::Gone);
+        Card {
+            title: info.map_or_else(|| step.check.to_string(), |info| info.title.clone()),
+            subject: detail
+                .as_ref()
+                .map_or_else(|| format!("erased ({})", step.resource), |detail| detail.name.clone()),
+            check: Some(step.check.clone()),
+            source: step.source.clone(),
+            severity: shown::severity(step.severity),
+            severity_why: info.map_or_else(String::new, |info| info.severity_why.clone()),
+            owner: query.catalogue.owner(&step.source),
+            first_action: info.map_or_else(String::new, |info| info.first_action.clone()),
+            controls: control_links(query.catalogue, &query.catalogue.controls_of(&step.check)),
+            was: before.map(|(before, at, address)| values(before, at, address)),
+            is: after.map(|detail| values(&detail.after, detail.after_at, step.is)),
+            who: detail
+                .as_ref()
+                .map_or_else(|| "not known: the details were erased".to_owned(), |detail| who(&detail.actor)),
+            changed_at: detail.as_ref().and_then(|detail| detail.changed_at),
+            opened_at: step.change.opens().then_some(at),
+            opened_by: step.opened_by.unwrap_or(entry),
+            entry,
+            at,
+            baseline: step.baseline,
+            unread_since: None,
+            state: step.change.as_str(),
+            open: step.change.opens(),
+            evidence: step.is,
+        }
+    }
+}
+
+impl Values {
+    fn of(seen: &Seen) -> Values {
+        Values { pairs: pairs(&seen.values), at: seen.at, address: seen.address }
+    }
+}
+
+/// Values by name, each in one line.
+pub(super) fn pairs(values: &BTreeMap<String, Value>) -> Vec<(String, String)> {
+    values.iter().map(|(name, value)| (name.clone(), shown::value(value))).collect()
+}
+
+/// The address of an entry's or a row's page on this site.
+pub(super) fn link(address: &RowAddress) -> String {
+    match address.row {
+        Some(row) => format!("/entries/{}/{row}", address.entry),
+        None => format!("/entries/{}", address.entry),
+    }
+}
+
+/// The controls, each with the first catalogue that holds it.
+pub(super) fn control_links(catalogue: &Catalogue, controls: &[ControlId]) -> Vec<ControlLink> {
+    let find = |control: &ControlId| {
+        let holds =
+            catalogue.frameworks.iter().find(|(_, info)| info.controls.iter().any(|known| known.id == *control));
+        holds.map(|(id, _)| id.clone())
+    };
+    controls.iter().map(|control| ControlLink { control: control.clone(), framework: find(control) }).collect()
+}
+
+/// Who changed it, or why nobody can be named.
+fn who(actor: &Result<Actor, UnknownActor>) -> String {
+    match actor {
+        Ok(Actor { name, from: Some(from), .. }) => format!("{name}, from {from}"),
+        Ok(actor) => actor.name.clone(),
+        Err(unknown) => format!("not known: {}", unknown.reason),
+    }
+}

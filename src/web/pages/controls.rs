@@ -1,0 +1,130 @@
+//! Controls: every one of a catalogue with its finding, and one with all that speaks to it.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Html;
+use domain::{Bearing, CheckId, FindingValue, FrameworkId, SourceId};
+use query::{ControlView, LinkView};
+
+use super::card::Card;
+use super::shown::{self, Mark};
+use super::{Frame, laid_out};
+use crate::api::{DEVIATIONS_NOW, control_in, controls_in};
+use crate::backend::Asked;
+use crate::problem::Problem;
+
+/// A control, laid out.
+struct Control {
+    view: ControlView,
+    mark: Mark,
+    reason: &'static str,
+    links: Vec<Link>,
+}
+
+/// A check that speaks to a control, laid out.
+struct Link {
+    view: LinkView,
+    /// What stands out of it.
+    mark: Mark,
+    bearing: &'static str,
+}
+
+impl Control {
+    fn of(view: ControlView) -> Control {
+        Control {
+            mark: shown::finding(view.value),
+            reason: view.reason.map_or("nothing was concluded yet", |reason| reason.as_str()),
+            links: view.links.iter().cloned().map(Link::of).collect(),
+            view,
+        }
+    }
+}
+
+impl Link {
+    fn of(view: LinkView) -> Link {
+        let state = &view.state;
+        let mark = match &state.counts {
+            _ if state.source.is_none() => Mark { word: "no source feeds it", ..UNSEEN },
+            None => Mark { word: "has not run yet", ..UNSEEN },
+            Some(counts) if counts.deviates > 0 || state.open > 0 => Mark { word: "deviates", ..shown::BAD_MARK },
+            Some(_) if view.stale => Mark { word: "too old", ..UNSEEN },
+            Some(counts) if counts.undetermined > 0 || !state.complete => Mark { word: "undetermined", ..UNSEEN },
+            Some(counts) if counts.conforms > 0 => Mark { word: "conforms", ..shown::GOOD_MARK },
+            Some(_) => Mark { word: "nothing to assess", ..UNSEEN },
+        };
+        let bearing = match state.bearing {
+            Bearing::Proves => "proves",
+            Bearing::Supports => "supports",
+        };
+        Link { mark, bearing, view }
+    }
+}
+
+const UNSEEN: Mark = shown::UNSEEN_MARK;
+
+#[derive(Template)]
+#[template(path = "controls.html")]
+struct Controls {
+    frame: Frame,
+    framework: FrameworkId,
+    title: String,
+    controls: Vec<Control>,
+    /// How many controls have which finding.
+    tally: Vec<(Mark, u64)>,
+}
+
+pub(super) async fn all(State(asked): State<Asked>, Path(framework): Path<String>) -> Result<Html<String>, Problem> {
+    laid_out(&asked, move |query| {
+        let (framework, views) = controls_in(query, &framework)?;
+        use FindingValue::{Conforming, Excepted, Nonconforming, NotApplicable, NotEvidenced};
+        let tally =
+            [Nonconforming, Excepted, NotEvidenced, Conforming, NotApplicable].into_iter().filter_map(|value| {
+                let count = views.iter().filter(|view| view.value == value).count() as u64;
+                (count > 0).then(|| (shown::finding(value), count))
+            });
+        Ok(Controls {
+            frame: Frame::of(query, framework.as_str())?,
+            title: query.catalogue.frameworks.get(&framework).map_or_else(String::new, |info| info.title.clone()),
+            tally: tally.collect(),
+            controls: views.into_iter().map(Control::of).collect(),
+            framework,
+        })
+    })
+    .await
+}
+
+#[derive(Template)]
+#[template(path = "control.html")]
+struct One {
+    frame: Frame,
+    framework_title: String,
+    control: Control,
+    /// Open deviations of the checks that speak to it, the worst first, and how many there are.
+    deviations: Vec<Card>,
+    total: u64,
+}
+
+pub(super) async fn one(
+    State(asked): State<Asked>,
+    Path((framework, control)): Path<(String, String)>,
+) -> Result<Html<String>, Problem> {
+    laid_out(&asked, move |query| {
+        let view = control_in(query, &framework, &control)?;
+        let speaks = |check: &Option<CheckId>, source: &SourceId| {
+            view.links
+                .iter()
+                .any(|link| Some(&link.state.check) == check.as_ref() && link.state.source.as_ref() == Some(source))
+        };
+        let mut open = query.open_deviations()?;
+        open.retain(|alert| speaks(&alert.check, &alert.source));
+        let title = query.catalogue.frameworks.get(&view.framework).map(|info| info.title.clone());
+        Ok(One {
+            frame: Frame::of(query, view.framework.as_str())?,
+            framework_title: title.unwrap_or_default(),
+            total: open.len() as u64,
+            deviations: open.into_iter().take(DEVIATIONS_NOW).map(|alert| Card::of(query, alert)).collect(),
+            control: Control::of(view),
+        })
+    })
+    .await
+}

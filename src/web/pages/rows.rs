@@ -1,0 +1,83 @@
+//! The rows of an entry, some at a time.
+
+use domain::{CheckId, RowAddress};
+use query::{Query, RowView};
+use serde_json::Value;
+
+use super::card::pairs;
+use super::shown::{self, Mark};
+use crate::problem::Problem;
+
+/// Rows on one page; each is opened from its own body.
+const PER_PAGE: u64 = 50;
+
+/// Which rows of an entry to show: at most [`PER_PAGE`], beginning with `from`, of those from `first` up to `end`.
+pub(super) struct Window {
+    pub(super) first: u64,
+    pub(super) from: Option<u64>,
+    pub(super) end: u64,
+}
+
+/// A part of an entry's rows.
+pub(super) struct Rows {
+    pub(super) shown: Vec<Row>,
+    pub(super) total: u64,
+    /// Where the part before this one begins, and where the part after it.
+    pub(super) before: Option<u64>,
+    pub(super) after: Option<u64>,
+}
+
+/// A row in one line.
+pub(super) struct Row {
+    pub(super) row: u64,
+    pub(super) check: Option<CheckId>,
+    pub(super) mark: Option<Mark>,
+    pub(super) name: String,
+    pub(super) values: Vec<(String, String)>,
+}
+
+impl Rows {
+    pub(super) fn of(query: &Query<'_>, entry: u64, window: Window) -> Result<Rows, Problem> {
+        let from = window.from.unwrap_or(window.first).clamp(window.first, window.end);
+        let to = from.saturating_add(PER_PAGE).min(window.end);
+        let mut rows = Vec::new();
+        for row in from..to {
+            let Ok(number) = u32::try_from(row) else { break };
+            let view = query.row_view(RowAddress { entry, row: Some(number) })?;
+            rows.extend(view.map(|view| Row::of(row, view)));
+        }
+        Ok(Rows {
+            shown: rows,
+            total: window.end - window.first.min(window.end),
+            before: (from > window.first).then(|| from.saturating_sub(PER_PAGE).max(window.first)),
+            after: (to < window.end).then_some(to),
+        })
+    }
+}
+
+impl Row {
+    fn of(row: u64, view: RowView) -> Row {
+        let blank = Row { row, check: None, mark: None, name: String::new(), values: Vec::new() };
+        if let Some(observation) = view.observation {
+            return Row {
+                check: Some(observation.check),
+                mark: Some(shown::observation(observation.value)),
+                name: observation.name,
+                values: pairs(&observation.fields),
+                ..blank
+            };
+        }
+        let name = match &view.resource {
+            Some(resource) => resource.get("name").and_then(Value::as_str).unwrap_or("").to_owned(),
+            None if view.erased => "erased".to_owned(),
+            None => view.line,
+        };
+        Row { name, values: view.resource.as_ref().map(fields).unwrap_or_default(), ..blank }
+    }
+}
+
+/// The fields of a resource as it was read, each in one line.
+pub(super) fn fields(resource: &Value) -> Vec<(String, String)> {
+    let Some(fields) = resource.get("fields").and_then(Value::as_object) else { return Vec::new() };
+    fields.iter().map(|(name, value)| (name.clone(), shown::value(value))).collect()
+}
