@@ -24,7 +24,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use self::manual::{example, schema};
-pub use self::problems::check_set;
+pub use self::problems::{check_set, texts_in};
 
 /// Settings of one `evidenced` daemon.
 ///

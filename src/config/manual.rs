@@ -62,7 +62,7 @@ log:
 ";
 
 /// The connector to learn from; nobody has such a source.
-const NOT_SHOWN: &str = "example";
+pub(super) const NOT_SHOWN: &str = "example";
 
 /// The commented example file: every setting with its meaning, ready to be changed.
 pub fn example() -> String {
@@ -255,17 +255,27 @@ impl Manual {
         found
     }
 
-    /// Where a secret stands in place of a reference to one.
-    pub(super) fn secrets(&self, value: &Value, found: &mut Vec<String>) {
-        self.secrets_below("", &self.schema, value, found);
+    /// Whether a setting, as keys joined by dots, has a doc comment.
+    #[cfg(test)]
+    pub(super) fn explains(&self, path: &str) -> bool {
+        let keys: Vec<&str> = path.split('.').collect();
+        self.at(&keys).and_then(|node| node.get("description")?.as_str()).is_some_and(|said| !said.is_empty())
     }
 
-    fn secrets_below(&self, path: &str, node: &Value, value: &Value, found: &mut Vec<String>) {
+    /// What stands where references to secrets belong, with its path.
+    pub(super) fn secrets<'v>(&self, value: &'v Value) -> Vec<(String, &'v Value)> {
+        let mut found = Vec::new();
+        self.secrets_below("", &self.schema, value, &mut found);
+        found
+    }
+
+    fn secrets_below<'v>(&self, path: &str, node: &Value, value: &'v Value, found: &mut Vec<(String, &'v Value)>) {
         let is_reference =
             |node: &Value| node.get("$ref").and_then(Value::as_str).is_some_and(|name| name.contains("/SecretRef"));
         let choices = node.get("anyOf").and_then(Value::as_array).into_iter().flatten();
         let wants_reference = is_reference(node) || choices.into_iter().any(is_reference);
         match value {
+            _ if wants_reference && !value.is_array() => found.push((path.to_owned(), value)),
             Value::Object(map) => {
                 for (key, value) in map {
                     let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -284,8 +294,6 @@ impl Manual {
                     }
                 }
             }
-            Value::Null => {}
-            _ if wants_reference => found.push(path.to_owned()),
             _ => {}
         }
     }

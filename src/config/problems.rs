@@ -1,12 +1,14 @@
 //! What can be wrong with settings of the right shape.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use alerts::Pattern;
 use checks::yaml::Document;
 use checks::{CheckSet, Problem, Texts, did_you_mean};
 use domain::{CheckId, Duration};
+use serde_json::Value;
 
+use super::manual::{Manual, NOT_SHOWN};
 use super::{Settings, in_order};
 use crate::schedule::Schedule;
 
@@ -19,6 +21,7 @@ pub(super) fn all(settings: &Settings, document: &Document) -> Vec<Problem> {
     names(settings, &mut found);
     schedules(settings, &mut found);
     sources(settings, &mut found);
+    secrets(&mut found);
     receivers(settings, &mut found);
     addresses(settings, &mut found);
     limits(settings, &mut found);
@@ -39,8 +42,8 @@ pub fn check_set(settings: &Settings, document: &Document) -> Result<CheckSet, V
         ("frameworks_dir", &settings.frameworks_dir, &mut own.frameworks),
     ];
     for (key, folder, texts) in folders {
-        let Some(folder) = folder else { continue };
-        match yaml_files(folder) {
+        let Some(folder) = folder.as_ref().filter(|folder| !folder.as_os_str().is_empty()) else { continue };
+        match texts_in(folder) {
             Ok(read) => *texts = read,
             Err((path, error)) => {
                 let message = format!("{key}: cannot read {}: {error}", path.display());
@@ -113,7 +116,8 @@ fn names(settings: &Settings, found: &mut Findings<'_>) {
             found.add(path, "is empty", "name a path, or leave the setting out");
         }
     }
-    if settings.guard_dir.as_ref().is_some_and(|guard| guard.starts_with(&settings.data)) {
+    let bare = |path: &Path| path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
+    if settings.guard_dir.as_ref().is_some_and(|guard| bare(guard).starts_with(bare(&settings.data))) {
         let message = "lies in the data directory, so it would go back together with it";
         found.add("guard_dir", message, "name another volume, or leave the setting out");
     }
@@ -136,16 +140,26 @@ fn schedules(settings: &Settings, found: &mut Findings<'_>) {
 
 fn sources(settings: &Settings, found: &mut Findings<'_>) {
     if settings.sources.all().is_empty() {
-        let kinds: Vec<&str> = connectors::KINDS.iter().map(|kind| kind.name).collect();
-        found.add(
-            "sources",
-            "there is none, so nothing would be watched",
-            format!("add one; kinds: {}", kinds.join(", ")),
-        );
+        let kinds: Vec<&str> =
+            connectors::KINDS.iter().map(|kind| kind.name).filter(|kind| *kind != NOT_SHOWN).collect();
+        let remedy = format!("add one; `evidenced config example` shows how; kinds: {}", kinds.join(", "));
+        found.add("sources", "there is none, so nothing would be watched", remedy);
     }
     for problem in settings.sources.problems() {
         let path = format!("sources.{}", problem.path);
         found.add(&path, problem.message, problem.remedy);
+    }
+}
+
+/// References that lead nowhere. Whether there is a secret where they lead is seen when it is needed.
+fn secrets(found: &mut Findings<'_>) {
+    let value: Value = found.document.parse().unwrap_or(Value::Null);
+    for (path, reference) in Manual::new().secrets(&value) {
+        for (key, place) in reference.as_object().into_iter().flatten() {
+            if place.as_str().is_some_and(|place| place.trim().is_empty()) {
+                found.add(&format!("{path}.{key}"), "is empty", "name the file or variable in which the secret lies");
+            }
+        }
     }
 }
 
@@ -253,7 +267,10 @@ fn unknown_checks(settings: &Settings, document: &Document, set: &CheckSet) -> V
 }
 
 /// The YAML files of a folder and of those within it, sorted by path, with their texts.
-fn yaml_files(folder: &Path) -> Result<Vec<(String, String)>, (PathBuf, std::io::Error)> {
+///
+/// # Errors
+/// The first file or folder that cannot be read. At most 10,000 files are.
+pub fn texts_in(folder: &Path) -> Result<Vec<(String, String)>, (PathBuf, std::io::Error)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -33,14 +33,14 @@ pub(super) fn settings(document: &Document) -> Result<Settings, Vec<Problem>> {
 /// Secrets that stand in the settings themselves. They are reported without being repeated, and nothing else is, since
 /// any other message might.
 fn open_secrets(document: &Document, value: &Value) -> Vec<Problem> {
-    let mut paths = Vec::new();
-    Manual::new().secrets(value, &mut paths);
-    let problem = |path: &String| {
-        let mut problem = document.problem(path, format!("{path}: a secret may not stand in the settings"));
+    let manual = Manual::new();
+    let open = manual.secrets(value).into_iter().filter(|(_, found)| !found.is_object() && !found.is_null());
+    let problem = |(path, _): (String, &Value)| {
+        let mut problem = document.problem(&path, format!("{path}: a secret may not stand in the settings"));
         problem.excerpt = None;
         problem.with_remedy("put it into a file or variable and write {file: PATH} or {env: NAME}")
     };
-    paths.iter().map(problem).collect()
+    open.map(problem).collect()
 }
 
 /// The lines of each section that can be read by itself, with the lines of the keys above it.
