@@ -1,3 +1,16 @@
-//! evidenced.
+//! `evidenced`: the daemon's wiring. The crates under `src/` and `connectors/` do the work; see `ARCHITECTURE.md`.
 
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod judge;
+pub mod knowledge;
+pub mod loaded;
+pub mod notify;
+pub mod pipeline;
 pub mod schedule;
+pub mod serve;
+pub mod telemetry;
+pub mod verify;

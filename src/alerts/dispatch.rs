@@ -132,8 +132,8 @@ impl Dispatcher {
     }
 
     /// What the ledger knows, to build the next dispatcher when the settings change.
-    pub fn into_remembered(self) -> Remembered {
-        self.remembered
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// What receivers refuse for good of these alerts. After a restart they are tried once more.
@@ -411,7 +411,7 @@ receivers:
         let (network, clock) = (Network::default(), StoppedClock::at(at("00:15:12")));
         let mut first = dispatcher(PAGER, Remembered::default());
         round(&mut first, &[firing()], &network, &clock);
-        let mut restarted = dispatcher(PAGER, first.into_remembered());
+        let mut restarted = dispatcher(PAGER, first.remembered().clone());
         let round = round(&mut restarted, &[firing()], &network, &clock);
         assert_eq!((round.sent.len(), round.sent[0].repeat, round.deliveries.len()), (1, true, 0));
         assert_eq!(round.next, Some(at("00:17:12")));

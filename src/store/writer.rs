@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp};
-use ledger::{AppendError, BodyError, Log, Reader, SharedDisk, SigningKey};
+use ledger::{AppendError, Bodies, BodyError, Log, Reader, SharedDisk, SigningKey};
 
 use crate::bodies::{BodyStore, PutError};
 use crate::index::{Index, IndexError, Op, SledIndex};
@@ -188,6 +188,7 @@ impl Store {
             write_secret(&layout.signing_key(), &seed)?;
             write_secret(&layout.body_digests(), &options.random.bytes()?)?;
             drop(Subjects::open(&layout.subjects(), true)?);
+            drop(Bodies::open(options.disk.clone(), &layout.bodies())?);
             fs::File::open(layout.keys())?.sync_all()?;
             let signer = SigningKey::from_seed(origin, &seed)?;
             let genesis =

@@ -1,0 +1,281 @@
+//! Build, start, stop: how the parts of the daemon come together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use domain::Clock;
+use domain::entry::{Fact, Version};
+use kit::{Budgets, Clients, Surroundings, SystemSecrets};
+use sha2::{Digest, Sha256};
+use store::rows::key;
+use store::{Draft, InitError, Options, Random, Read, Recovered, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{SystemClock, SystemRandom};
+use crate::config::Settings;
+use crate::daemon::{Daemon, in_full};
+use crate::loaded::Loaded;
+use crate::pipeline::Bodies;
+use crate::telemetry::{Metrics, Telemetry};
+use crate::{notify, serve};
+
+/// What the program calls itself in the ledger.
+pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
+
+/// Begins a ledger in a data directory. Its name is `origin`, else what the settings say.
+pub fn init(data: &Path, settings: &Settings, origin: Option<&str>) -> Result<String, InitError> {
+    let origin = origin.map_or_else(|| settings.origin(), str::to_owned);
+    Store::init(&options(data, settings, None), &origin, PROGRAM)?;
+    Ok(origin)
+}
+
+/// Opens the store of a data directory. `crash_at` is for crash tests only: the process aborts at that step.
+pub fn open_store(data: &Path, settings: &Settings, crash_at: Option<&str>) -> anyhow::Result<(Store, Recovered)> {
+    let disk = crash_at.map(crash_disk).transpose()?;
+    Ok(Store::open(options(data, settings, disk))?)
+}
+
+fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -> Options {
+    Options {
+        data: data.to_owned(),
+        guard: settings.guard_dir.clone(),
+        disk: disk.unwrap_or_else(ledger::RealDisk::shared),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    }
+}
+
+#[cfg(feature = "demo")]
+fn crash_disk(step: &str) -> anyhow::Result<ledger::SharedDisk> {
+    let point = step.parse().map_err(|e| anyhow::anyhow!("--crash-at: {e}"))?;
+    Ok(ledger::testing::CrashAt::shared(point))
+}
+
+#[cfg(not(feature = "demo"))]
+fn crash_disk(_: &str) -> anyhow::Result<ledger::SharedDisk> {
+    bail!("this build cannot crash on purpose")
+}
+
+/// What every run needs.
+pub fn surroundings(
+    loaded: &Loaded,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Surroundings {
+    Surroundings {
+        clock,
+        secrets: Arc::new(SystemSecrets),
+        bodies: Arc::new(Bodies(store)),
+        jitter: Arc::new(Spread(random)),
+        conditional: None,
+        clients: Clients::default(),
+        budgets: Budgets::default(),
+        limits: loaded.settings.limits.of_a_run(),
+        cancel: CancellationToken::new(),
+    }
+}
+
+/// Spreads waits by the machine's random numbers.
+pub struct Spread(pub Arc<dyn Random>);
+
+impl Spread {
+    /// Any number.
+    pub fn number(&self) -> u64 {
+        // Without random numbers waits are not spread, which is unkind to a source and nothing worse.
+        let bytes = self.0.bytes().unwrap_or_default();
+        bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+}
+
+impl kit::Jitter for Spread {
+    fn below(&self, bound: Duration) -> Duration {
+        let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.number().checked_rem(nanos).unwrap_or(0))
+    }
+}
+
+/// Records what measures, when it is not what measured last.
+pub fn record_version(store: &Store, loaded: &Loaded) -> anyhow::Result<()> {
+    let checks = serde_json::to_string(&loaded.knowledge.checks.recorded())?;
+    let body = store.put_body(checks.as_bytes())?;
+    let version = Version {
+        program: PROGRAM.to_owned(),
+        binary: digest_of_binary(),
+        settings: loaded.settings.digest(),
+        checks: loaded.knowledge.checks.checks_digest(),
+        frameworks: loaded.knowledge.checks.frameworks_digest(),
+        checks_body: Some(body),
+    };
+    let last =
+        store.index().get(&key::latest("version"))?.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+    let last = last.map(|entry| store.entry(entry)).transpose()?.flatten().map(|entry| entry.fact);
+    if last != Some(Fact::Version(version.clone())) {
+        store.record_one(Draft { idem: None, fact: Fact::Version(version) })?;
+    }
+    Ok(())
+}
+
+/// SHA-256 of the running program; `unknown` where it cannot be read.
+fn digest_of_binary() -> String {
+    let digest = || {
+        let mut file = std::fs::File::open(std::env::current_exe()?)?;
+        let mut digest = Sha256::new();
+        std::io::copy(&mut file, &mut Writer(&mut digest))?;
+        Ok::<_, std::io::Error>(hex::encode(digest.finalize()))
+    };
+    digest().unwrap_or_else(|_| "unknown".to_owned())
+}
+
+struct Writer<'a>(&'a mut Sha256);
+
+impl std::io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a daemon is started with.
+pub struct Start {
+    /// The settings file, read again when it changes.
+    pub path: PathBuf,
+    /// What it says.
+    pub loaded: Loaded,
+    /// The data directory.
+    pub data: PathBuf,
+    /// For crash tests: where to abort.
+    pub crash_at: Option<String>,
+    /// Stop when standard input ends.
+    pub until_stdin_ends: bool,
+}
+
+/// Runs a daemon until it is asked to stop, or until its store stops.
+pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Result<()> {
+    let (store, recovered) = open_store(&start.data, &start.loaded.settings, start.crash_at.as_deref())
+        .with_context(|| format!("cannot use {}", start.data.display()))?;
+    for note in &recovered.notes {
+        tracing::warn!(note, "recovered");
+    }
+    tracing::info!(data = %start.data.display(), entries = store.head()?.size, folded = recovered.folded, "the ledger is open");
+    let store = Arc::new(store);
+    record_version(&store, &start.loaded)?;
+    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let around = surroundings(&start.loaded, store.clone(), clock.clone(), random);
+    metrics.reloaded(true, clock.now());
+    let daemon = Daemon::new(clock, store, Arc::new(metrics), around, start.loaded);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("evidenced").build()?;
+    let ended = runtime.block_on(live(daemon, start.path, start.until_stdin_ends));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(telemetry);
+    ended
+}
+
+/// The life of a daemon: three tasks, and the signals that end it.
+async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let listening = serve::listen(&daemon).await?;
+    let serving = tokio::spawn(serve::serve(listening, stop.clone()));
+    let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
+    let reloading = tokio::spawn(reload(daemon.clone(), path, stop.clone()));
+    let signals = tokio::spawn(stop_on_signal(stop.clone(), until_stdin_ends));
+    let deciding = daemon.decide_and_run(stop.clone());
+    let ended: Result<(), StoreError> = tokio::select! {
+        ended = deciding => ended,
+        told = telling => told.unwrap_or_else(|e| Err(StoreError::Stopped(format!("telling broke off: {e}")))),
+    };
+    stop.cancel();
+    signals.abort();
+    // Each of them ends by itself now, or is ended with the runtime.
+    drop(tokio::time::timeout(Duration::from_secs(2), async { (serving.await, reloading.await) }).await);
+    match ended {
+        Ok(()) => {
+            tracing::info!("ended");
+            Ok(())
+        }
+        Err(error) => bail!("{error}; start again to recover"),
+    }
+}
+
+/// Waits for the order to stop.
+async fn stop_on_signal(stop: CancellationToken, until_stdin_ends: bool) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stdin_ends = async {
+        if until_stdin_ends {
+            // A thread of its own: a blocking read would keep the runtime from ending.
+            let (ended, end) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+                ended.send(()).ok();
+            });
+            drop(end.await);
+        } else {
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        _ = term.recv() => tracing::info!("asked to stop"),
+        _ = int.recv() => tracing::info!("interrupted"),
+        () = stdin_ends => tracing::info!("the parent is gone"),
+    }
+    stop.cancel();
+    Ok(())
+}
+
+/// Reads the settings again on SIGHUP and whenever their text changes. Bad ones leave the old ones in force.
+async fn reload(daemon: Arc<Daemon>, path: PathBuf, stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut refused = String::new();
+    loop {
+        let asked = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK_FOR_CHANGES) => false,
+        };
+        let (known, from) = (daemon.loaded(), path.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let files = known.files_now(&from);
+            (asked || files != known.files).then(|| (files, Loaded::read(&from)))
+        });
+        match read.await? {
+            None => refused.clear(),
+            Some((files, Err(problems))) => {
+                // Said once for each bad text, and again when somebody asks.
+                if asked || files != refused {
+                    for problem in &problems {
+                        tracing::error!(problem = problem.headline(), "the settings are not read");
+                    }
+                    tracing::error!(problems = problems.len(), "the settings in force stay as they were");
+                    daemon.metrics.reloaded(false, daemon.clock.now());
+                }
+                refused = files;
+            }
+            Some((_, Ok(loaded))) => {
+                let versioned = daemon.blocking(move |daemon| {
+                    record_version(&daemon.store, &loaded).map_err(|e| StoreError::Stopped(format!("{e:#}")))?;
+                    Ok::<_, StoreError>(loaded)
+                });
+                match versioned.await {
+                    Ok(loaded) => {
+                        daemon.reload(loaded).await;
+                        daemon.metrics.reloaded(true, daemon.clock.now());
+                        tracing::info!("other settings are in force");
+                    }
+                    Err(error) => tracing::error!(error = in_full(&error), "the settings could not be recorded"),
+                }
+                refused.clear();
+            }
+        }
+    }
+}
+
+/// How often the settings' text is looked at.
+const LOOK_FOR_CHANGES: Duration = Duration::from_secs(5);

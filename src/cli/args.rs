@@ -1,0 +1,256 @@
+//! The commands and their options, as `--help` tells them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::{RowAddress, SourceId, StreamId, Timestamp};
+
+/// Watches cloud, identity and source-control systems, keeps evidence that nobody can alter or remove unseen, and tells
+/// people when something drifts from the controls of ISO/IEC 27001 and 27017.
+#[derive(Parser, Debug)]
+#[command(name = "evidenced", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done, 1 deviations (scan --fail-on deviates), 2 error, 3 evidence incomplete.\n\
+    verify has its own: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage.\n\n\
+    Start here: evidenced demo")]
+pub struct Cli {
+    /// The settings file [default: ./evidenced.yaml]
+    #[arg(long, short, global = true, env = "EVIDENCED_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory [default: what the settings say, else ./evidenced-data]
+    #[arg(long, short, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print facts as JSON, one object per line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make a data directory: signing key, and a ledger with its first entry
+    Init(InitArgs),
+    /// Run the daemon
+    Run(RunArgs),
+    /// A simulated organisation and the daemon that watches it, on this machine only
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
+    /// Collect and check once, now, and print what was found
+    Scan(ScanArgs),
+    /// What would be asked, how often and with which permissions; contacts nothing
+    Plan,
+    /// The permissions to grant, for each kind of source
+    Permissions(PermissionsArgs),
+    /// A control or a check: what speaks to it, on what evidence, and what cannot be seen
+    Explain(ExplainArgs),
+    /// One entry (166) or one row of its manifest (166/1), with the calls and the proof behind it
+    Show(ShowArgs),
+    /// Checks, controls, sources, deviations, or what changed
+    List(ListArgs),
+    /// Re-derive everything: hashes, signatures, manifests, slots. Needs no key, no daemon, no index
+    Verify(VerifyArgs),
+    /// Ask the running daemon to collect now
+    RunNow(RunNowArgs),
+    /// Work with checks
+    Checks(ChecksArgs),
+    /// Work with settings
+    Config(ConfigArgs),
+}
+
+/// `init`
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// Name of the ledger, in every checkpoint for its whole life [default: from the settings' organisation]
+    #[arg(long, value_name = "NAME")]
+    pub origin: Option<String>,
+}
+
+/// `run`
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Make the data directory when there is none. Without this, an empty folder is refused: an unmounted volume must
+    /// not start a second ledger
+    #[arg(long)]
+    pub init: bool,
+    /// Abort the process at the N-th step of this kind (append, sync, read_back, guard, sign, publish): for crash tests
+    #[arg(long, hide = true, value_name = "STEP:N")]
+    pub crash_at: Option<String>,
+    /// Stop when standard input ends: for a parent that must not leave a daemon behind
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
+}
+
+/// `run-now`
+#[derive(Args, Debug)]
+pub struct RunNowArgs {
+    /// A stream (keycloak:acme/realm) or a source (keycloak:acme) for all its streams; everything when left out
+    pub what: Option<String>,
+}
+
+/// `demo`
+#[cfg(feature = "demo")]
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Keep it up after the story is told, until you press Ctrl-C
+    #[arg(long)]
+    pub stay: bool,
+    /// Start over: delete the demo's data directory first
+    #[arg(long)]
+    pub fresh: bool,
+    /// People in the simulated organisation
+    #[arg(long, default_value_t = 120, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub people: u32,
+    /// Port of the page [default: 8461, or a free one when that is taken]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// `scan`
+#[derive(Args, Debug)]
+pub struct ScanArgs {
+    /// Only this source
+    #[arg(long, value_name = "KIND:NAME")]
+    pub source: Option<SourceId>,
+    /// Only this stream
+    #[arg(long, value_name = "KIND:NAME/COLLECTOR", conflicts_with = "source")]
+    pub stream: Option<StreamId>,
+    /// Exit with 1 when something deviates
+    #[arg(long, value_name = "WHAT")]
+    pub fail_on: Option<FailOn>,
+}
+
+/// What `scan` reports by its exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FailOn {
+    /// A resource deviates from a check.
+    Deviates,
+}
+
+/// `permissions`
+#[derive(Args, Debug)]
+pub struct PermissionsArgs {
+    /// Kind of source, for example keycloak [default: all that the settings name, or all there are]
+    pub kind: Option<String>,
+}
+
+/// `explain`
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// A control (A.8.5) or a check (keycloak.realm.brute_force)
+    pub what: String,
+    /// The catalogue of the control
+    #[arg(long, default_value = "iso27001-2022", value_name = "ID")]
+    pub framework: String,
+    /// Count runs from this moment on (2026-07-01 or RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Count runs up to this moment
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+}
+
+/// `show`
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// An entry (166) or a row (166/1); a leading # is allowed
+    pub address: RowAddress,
+}
+
+/// `list`
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub what: Listing,
+    /// At most this many changes
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: usize,
+    /// The catalogue of the controls
+    #[arg(long, default_value = "iso27001-2022", value_name = "ID")]
+    pub framework: String,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Listing {
+    /// The checks in force.
+    Checks,
+    /// The controls of a catalogue, each with its finding.
+    Controls,
+    /// The sources and how fresh they are.
+    Sources,
+    /// What deviates.
+    Deviations,
+    /// What changed, newest first.
+    Changes,
+}
+
+/// `verify`
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The data directory [default: as for every command]
+    pub dir: Option<PathBuf>,
+    /// The least level that will do
+    #[arg(long, value_enum, default_value_t = Level::Signed)]
+    pub require: Level,
+    /// A checkpoint that you kept: proves that nothing before it was changed or removed since
+    #[arg(long, value_name = "FILE")]
+    pub pin: Option<PathBuf>,
+    /// The verifier key you were given, one line [default: the one in entry 0, which proves less]
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
+    /// Do not recompute the bodies
+    #[arg(long)]
+    pub skip_bodies: bool,
+}
+
+/// How far a verification must reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Level {
+    /// Everything hashes to a signed root.
+    Signed,
+    /// And to a checkpoint that you kept.
+    Pinned,
+    /// And an outside authority dated it.
+    Anchored,
+}
+
+/// `checks`
+#[derive(Args, Debug)]
+pub struct ChecksArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ChecksCommand,
+}
+
+/// `checks …`
+#[derive(Subcommand, Debug)]
+pub enum ChecksCommand {
+    /// Run the examples beside every check
+    Test {
+        /// More check files to load, as `checks_dir` in the settings
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `config`
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// `config …`
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Read the settings and everything they name; contacts nothing
+    Validate,
+    /// Print the JSON Schema of the settings
+    Schema,
+    /// Print commented example settings
+    Example,
+}

@@ -1,0 +1,87 @@
+//! `checks` and `config`: work with data and settings, contacting nothing.
+
+use std::path::Path;
+
+use super::Exit;
+use super::args::{ChecksArgs, ChecksCommand, Cli, ConfigArgs, ConfigCommand};
+use super::output::{Output, Tone};
+use super::read::{load, settings_path};
+use crate::config;
+
+/// `evidenced checks …`
+pub(super) fn checks(cli: &Cli, args: &ChecksArgs, out: &Output) -> anyhow::Result<Exit> {
+    let ChecksCommand::Test { dir } = &args.command;
+    let set = match dir {
+        Some(dir) => of_folder(dir, out),
+        None if cli.config.is_some() || settings_path(cli).exists() => Ok(load(cli, out)?.knowledge.checks),
+        None => checks::CheckSet::embedded(),
+    };
+    let set = set.map_err(|problems| {
+        for problem in &problems {
+            out.note(problem.to_string());
+            out.fact(&serde_json::json!({ "problem": problem.headline() }));
+        }
+        anyhow::anyhow!("{} in check files", count(problems.len(), "error"))
+    })?;
+    let outcomes = checks::run_examples(&set);
+    let mut failed = 0;
+    for outcome in &outcomes {
+        out.fact(outcome);
+        if outcome.holds() {
+            out.line(format!("{}  {}  {}", out.toned(Tone::Good, "holds"), outcome.check, outcome.title));
+        } else {
+            failed += 1;
+            let reason = outcome.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            out.line(format!("{}  {}  {}", out.toned(Tone::Bad, "fails"), outcome.check, outcome.title));
+            out.line(format!("       {}: expected {}, got {}{reason}", outcome.file, outcome.expected, outcome.given));
+        }
+    }
+    out.line(format!(
+        "{} of {}: {}",
+        count(outcomes.len(), "example"),
+        count(set.checks().count(), "check"),
+        match failed {
+            0 => "all hold".to_owned(),
+            n => format!("{n} do not hold"),
+        }
+    ));
+    Ok(if failed == 0 { Exit::Ok } else { Exit::Error })
+}
+
+fn of_folder(dir: &Path, out: &Output) -> Result<checks::CheckSet, Vec<checks::Problem>> {
+    let own = checks::Texts { checks: config::texts_in(dir).map_err(unreadable)?, frameworks: Vec::new() };
+    out.note(format!("{} in {}, over the checks of this binary", count(own.checks.len(), "file"), dir.display()));
+    checks::CheckSet::load(&[checks::Texts::embedded(), own])
+}
+
+fn unreadable((path, error): (std::path::PathBuf, std::io::Error)) -> Vec<checks::Problem> {
+    vec![checks::Problem::of_file(path.display().to_string(), format!("cannot be read: {error}"))]
+}
+
+/// `evidenced config …`
+pub(super) fn config(cli: &Cli, args: &ConfigArgs, out: &Output) -> anyhow::Result<Exit> {
+    match args.command {
+        ConfigCommand::Schema => out.write(config::schema().trim_end()),
+        ConfigCommand::Example => out.write(config::example().trim_end()),
+        ConfigCommand::Validate => {
+            let loaded = load(cli, out)?;
+            let sources = loaded.settings.sources.all().len();
+            let streams = loaded.streams().count();
+            let checks = loaded.knowledge.checks.checks().count();
+            out.fact(&serde_json::json!({ "ok": true, "sources": sources, "streams": streams, "checks": checks }));
+            let (path, sources) = (settings_path(cli), count(sources, "source"));
+            out.line(format!(
+                "{}: {sources}, {}, {}; no errors",
+                path.display(),
+                count(streams, "stream"),
+                count(checks, "check")
+            ));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// `1 error`, `2 errors`.
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

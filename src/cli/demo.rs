@@ -1,0 +1,460 @@
+//! `demo`: a simulated organisation on loopback, the daemon beside it as a child, and plain words about what happens.
+//!
+//! The organisation lives in this process and the daemon in another, so that killing the daemon resets nothing at the
+//! source. Everything told here is read back from the daemon's ledger, entry by entry.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use domain::entry::{self, Fact};
+use domain::{Change, Clock, Outcome, RowAddress, StreamId};
+use kit::http::{HeaderMap, Method, StatusCode};
+use kit::outbound::Outbound;
+use ledger::VerifyOptions;
+use query::{Alert, EntryView};
+use serde::de::DeserializeOwned;
+use world::{Drift, World};
+
+use super::Exit;
+use super::args::{Cli, DemoArgs};
+use super::output::{Output, Tone, tone_of_severity};
+use crate::clock::SystemClock;
+use crate::verify::meaning;
+use crate::{app, config};
+
+/// Which organisation: the same at every start, so that a demo can go on where it ended.
+const SEED: u64 = 7;
+/// How often everything is collected here.
+const BEAT: &str = "every: 5s";
+/// How long the organisation is left in peace before something drifts, and before it is undone.
+const PEACE: Duration = Duration::from_secs(6);
+/// Nothing in the story takes longer than this, unless something is wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Who drifts.
+const ACTOR: &str = "dora";
+
+/// `evidenced demo`
+pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<Exit> {
+    let data = cli.data.clone().unwrap_or_else(|| PathBuf::from("evidenced-demo"));
+    let resumed = prepare(&data, args.fresh)?;
+    let world = World::new(SEED, args.people as usize, SystemClock.now().millis());
+    world.follow(|| SystemClock.now().millis());
+    let server = world.serve(0).context("the simulated organisation cannot listen on 127.0.0.1")?;
+    let port = args.port.map_or_else(|| free_port(8461), Ok)?;
+    let health = free_port(8462)?;
+    let settings = data.join("settings.yaml");
+    fs::write(&settings, settings_text(&data, &server.url(), port, health))?;
+    let shown = data.display();
+    out.line("evidenced demo: a simulated organisation, and the daemon that watches it");
+    out.line("");
+    out.line(format!(
+        "  organisation  acme: {} people in a Keycloak realm, simulated on {}",
+        args.people,
+        server.url()
+    ));
+    let kept = if resumed {
+        "as the last demo left it; --fresh starts over"
+    } else {
+        "embedded store; delete the folder to start over"
+    };
+    out.line(format!("  data          {shown}        {kept}"));
+    out.line(format!(
+        "  page          http://127.0.0.1:{port}   API under /api/v1; metrics at http://127.0.0.1:{health}/metrics"
+    ));
+    out.line(format!(
+        "  schedule      every collector each {} here; 15 minutes to a day in real life",
+        BEAT.trim_start_matches("every: ")
+    ));
+    out.line("");
+    let mut story = Story::begin(&data, &settings, out)?;
+    story.tell(&world)?;
+    if args.stay {
+        out.line(format!("staying up: the page is at http://127.0.0.1:{port}; Ctrl-C ends it"));
+        story.stay()?;
+    }
+    story.end()?;
+    let verified = verified(&data, &story, out)?;
+    out.line("");
+    out.line(format!("Next:  evidenced verify {shown}"));
+    out.line(format!("       evidenced explain A.8.5 --data {shown}"));
+    if let Some(row) = story.telling {
+        out.line(format!("       evidenced show {}/{} --data {shown}", row.entry, row.row.unwrap_or(0)));
+    }
+    if !args.stay {
+        out.line("       evidenced demo --stay     and open the page");
+    }
+    Ok(verified)
+}
+
+/// Makes the data directory, or takes the one that is there; says which.
+fn prepare(data: &Path, fresh: bool) -> anyhow::Result<bool> {
+    let known = store::Layout::new(data).is_initialised();
+    if fresh && data.exists() {
+        // Only what a demo made is deleted: somebody may have named another folder by mistake.
+        let ours = known && data.join("settings.yaml").exists() && data.join("demo.secret").exists();
+        anyhow::ensure!(ours, "{} was not made by a demo, so it is not deleted", data.display());
+        fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))?;
+    } else if known {
+        anyhow::ensure!(data.join("demo.secret").exists(), "{} holds a ledger that no demo made", data.display());
+        return Ok(true);
+    }
+    app::init(data, &config::Settings::default(), Some("acme-demo"))?;
+    fs::write(data.join("demo.secret"), world::READER_SECRET)?;
+    // The receiver's secret, in the form of Standard Webhooks; nothing but this demo's own receiver knows it.
+    fs::write(data.join("demo.hook"), "whsec_ZGVtbyBvbmx5OiBub3QgYSBzZWNyZXQgYXQgYWxs")?;
+    Ok(false)
+}
+
+fn settings_text(data: &Path, url: &str, port: u16, health: u16) -> String {
+    let data = data.display();
+    format!(
+        "# Written by `evidenced demo`.\n\
+         organisation: acme\n\
+         data: {data}\n\
+         web: {{listen: '127.0.0.1:{port}'}}\n\
+         health: {{listen: '127.0.0.1:{health}'}}\n\
+         schedules: {{default: '{BEAT}'}}\n\
+         sources:\n  keycloak:\n  - name: acme\n    owner: identity team\n    url: {url}\n    realm: {}\n    \
+         client_id: {}\n    client_secret: {{file: {data}/demo.secret}}\n\
+         alerts:\n  receivers:\n  - name: demo-receiver\n    webhook:\n      url: {url}/hook\n      \
+         secret: {{file: {data}/demo.hook}}\n      allow_private: true\n",
+        world::REALM,
+        world::READER,
+    )
+}
+
+/// The wanted port when it is free, else any that is.
+fn free_port(wanted: u16) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+    Ok(listener.context("no port is free on 127.0.0.1")?.local_addr()?.port())
+}
+
+/// The daemon, and how far its ledger has been told.
+struct Story<'a> {
+    daemon: Child,
+    log: PathBuf,
+    client: Outbound,
+    runtime: tokio::runtime::Runtime,
+    began: Instant,
+    next: u64,
+    baseline: u64,
+    first_looks: BTreeSet<StreamId>,
+    pending: Vec<(u64, Instant)>,
+    telling: Option<RowAddress>,
+    out: &'a Output,
+}
+
+impl<'a> Story<'a> {
+    fn begin(data: &Path, settings: &Path, out: &'a Output) -> anyhow::Result<Story<'a>> {
+        let next = store::Read::head(&store::Offline::open(data)?)?.size;
+        let log = data.join("daemon.log");
+        let daemon = std::process::Command::new(std::env::current_exe()?)
+            .args(["run", "--until-stdin-ends", "--config"])
+            .arg(settings)
+            .arg("--data")
+            .arg(data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log)?)
+            .spawn()
+            .context("the daemon does not start")?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let client = runtime.block_on(async { Outbound::over_socket(&data.join("control.sock")) })?;
+        let (began, pending) = (Instant::now(), Vec::new());
+        Ok(Story {
+            daemon,
+            log,
+            client,
+            runtime,
+            began,
+            next,
+            baseline: 0,
+            first_looks: BTreeSet::new(),
+            pending,
+            telling: None,
+            out,
+        })
+    }
+
+    /// The story: a first look, a drift, an alert, the drift undone, the resolve.
+    fn tell(&mut self, world: &World) -> anyhow::Result<()> {
+        let first = self.next;
+        let mut runs = 0;
+        self.follow("the first look", |fact| {
+            runs += usize::from(matches!(fact, Fact::Run(_)));
+            runs >= 3 && matches!(fact, Fact::Observation(_))
+        })?;
+        self.rest(Duration::from_secs(1))?;
+        if self.baseline > 0 {
+            let n = self.baseline;
+            self.line(
+                "baseline",
+                &format!("{n} deviations were already here: recorded, one summary sent for each stream, nobody paged"),
+            );
+        }
+        let written = self.next - first;
+        self.line(
+            "ledger",
+            &format!("{written} entries, each batch signed by acme-demo and held against what is on disk"),
+        );
+        self.rest(PEACE)?;
+        self.out.line("");
+        self.line(
+            "",
+            &format!("now something drifts: {ACTOR} switches brute-force protection off in the Keycloak realm"),
+        );
+        self.out.line("");
+        world.drift(Drift::BruteForceOff, ACTOR).context("the organisation refuses to drift")?;
+        let opens = |fact: &Fact| matches!(fact, Fact::Deviation(d) if d.change.opens() && !d.baseline);
+        self.follow("the deviation", opens)?;
+        self.follow("the alert", |fact| matches!(fact, Fact::Delivery(d) if d.accepted))?;
+        self.rest(PEACE)?;
+        self.out.line("");
+        self.line("", "now it is undone, in the realm itself");
+        self.out.line("");
+        world.undo(Drift::BruteForceOff, ACTOR).context("the organisation refuses to mend")?;
+        self.follow("the resolve", |fact| matches!(fact, Fact::Deviation(d) if d.change == Change::Resolved))?;
+        self.follow("the second alert", |fact| matches!(fact, Fact::Delivery(d) if d.accepted))?;
+        Ok(())
+    }
+
+    /// Tells entries as they come, until one is of the kind that is waited for.
+    fn follow(&mut self, what: &str, mut until: impl FnMut(&Fact) -> bool) -> anyhow::Result<()> {
+        let waiting = Instant::now();
+        loop {
+            if let Some((view, fact)) = self.entry()? {
+                self.told(&view, &fact)?;
+                if until(&fact) {
+                    return Ok(());
+                }
+                continue;
+            }
+            if let Some(status) = self.daemon.try_wait()? {
+                bail!("the daemon ended ({status}); its words are in {}", self.log.display());
+            }
+            if waiting.elapsed() > PATIENCE {
+                bail!(
+                    "{what} did not come within {} s; the daemon's words are in {}",
+                    PATIENCE.as_secs(),
+                    self.log.display()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Tells entries for a while.
+    fn rest(&mut self, time: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            match self.entry()? {
+                Some((view, fact)) => self.told(&view, &fact)?,
+                None => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stays up until Ctrl-C or the end of the daemon, still telling.
+    fn stay(&mut self) -> anyhow::Result<()> {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let flag = stop.clone();
+        self.runtime.spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                flag.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) && self.daemon.try_wait()?.is_none() {
+            self.rest(Duration::from_millis(300))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the daemon in order: its standard input ends, and it stops by itself.
+    fn end(&mut self) -> anyhow::Result<()> {
+        drop(self.daemon.stdin.take());
+        let waiting = Instant::now();
+        while self.daemon.try_wait()?.is_none() {
+            if waiting.elapsed() > Duration::from_secs(15) {
+                self.daemon.kill()?;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The next entry, once there is one.
+    fn entry(&mut self) -> anyhow::Result<Option<(EntryView, Fact)>> {
+        let Some(view) = self.get::<EntryView>(&format!("entries/{}", self.next))? else { return Ok(None) };
+        self.next += 1;
+        let entry: entry::Entry = serde_json::from_value(view.fact.clone()).context("an entry does not read")?;
+        Ok(Some((view, entry.fact)))
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let url = format!("http://localhost/api/v1/{path}").parse()?;
+        let ask = self.client.ask(Method::GET, &url, HeaderMap::new(), Default::default(), Duration::from_secs(10));
+        // No answer yet: the daemon is starting, or it has ended, which the caller finds out.
+        let Ok(answer) = self.runtime.block_on(ask) else { return Ok(None) };
+        match answer.status() {
+            StatusCode::OK => Ok(Some(serde_json::from_slice(answer.body()).context("an answer does not read")?)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => bail!("the daemon answers {status} for {path}: {}", String::from_utf8_lossy(answer.body())),
+        }
+    }
+
+    /// Tells one entry in plain words, if it is worth any.
+    fn told(&mut self, view: &EntryView, fact: &Fact) -> anyhow::Result<()> {
+        self.out.fact(view);
+        match fact {
+            Fact::Run(run) if run.outcome != Outcome::Collected || self.first_looks.insert(run.stream.clone()) => {
+                let resources: u64 = run.populations.iter().map(|population| population.count).sum();
+                let gaps = run.gaps.len() as u64 + run.more_gaps;
+                let took = run.ended.since(run.started);
+                let said = format!(
+                    "{:<26}{:>3} calls {resources:>5} resources {gaps:>2} gaps  {took}   #{}",
+                    run.stream.as_str(),
+                    run.calls,
+                    view.entry
+                );
+                self.line(run.outcome.as_str(), &said);
+                for gap in &run.gaps {
+                    self.line("", &format!("could not read {}: {} ({})", gap.call, gap.detail, gap.reason.as_str()));
+                }
+            }
+            Fact::Deviation(deviation) if deviation.baseline => self.baseline += 1,
+            Fact::Deviation(deviation) if deviation.change.opens() => {
+                self.telling = Some(deviation.is);
+                self.pending.push((view.entry, Instant::now()));
+                let alerts: Vec<Alert> =
+                    self.get::<web::Listing<Alert>>("deviations")?.map(|list| list.items).unwrap_or_default();
+                if let Some(alert) = alerts.iter().find(|alert| alert.entry == view.entry) {
+                    self.deviates(alert);
+                }
+            }
+            Fact::Deviation(deviation) => {
+                self.pending.push((view.entry, Instant::now()));
+                let opened = deviation
+                    .opened_by
+                    .map(|entry| self.get::<EntryView>(&format!("entries/{entry}")))
+                    .transpose()?
+                    .flatten();
+                let open_for =
+                    opened.map_or_else(String::new, |opened| format!(", open for {}", view.at.since(opened.at)));
+                let name = view.detail.as_ref().and_then(|detail| detail["name"].as_str()).unwrap_or("").to_owned();
+                let word = deviation.change.as_str().to_uppercase();
+                self.line(&word, &format!("{}  {name}{open_for}   #{}", deviation.check, view.entry));
+            }
+            Fact::Delivery(delivery) if delivery.tells != "baseline" => {
+                let since =
+                    self.pending.iter().find(|(entry, _)| delivery.about.contains(entry)).map(|(_, at)| at.elapsed());
+                let after = since.map_or_else(String::new, |since| format!(" after {:.1} s", since.as_secs_f32()));
+                let word = if delivery.accepted { "alerted" } else { "not told" };
+                let did = if delivery.accepted { "accepted" } else { "refused" };
+                self.line(
+                    word,
+                    &format!(
+                        "{} {did} it{after} ({}, {})   #{}",
+                        delivery.receiver, delivery.tells, delivery.answer, view.entry
+                    ),
+                );
+            }
+            Fact::Missed(missed) => {
+                let (count, reason) = (missed.count, missed.reason.as_str());
+                self.line("missed", &format!("{count} slots of {}: {reason}   #{}", missed.stream, view.entry));
+            }
+            Fact::Coverage(coverage) => {
+                let word = if coverage.lost { "UNREADABLE" } else { "readable" };
+                self.line(word, &format!("{}   #{}", coverage.stream, view.entry));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn deviates(&self, alert: &Alert) {
+        let check = alert.check.as_ref().map_or("", |check| check.as_str());
+        let controls: Vec<&str> = alert.controls.iter().map(|control| control.as_str()).collect();
+        let severity = self.out.toned(tone_of_severity(alert.severity), alert.severity.as_str());
+        self.line("DEVIATES", &format!("{check}  {}   {severity}   {}", alert.subject, controls.join(", ")));
+        let values = |seen: &query::Seen| {
+            let shown: Vec<String> = seen.values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            format!("{:<50} {}  {}", shown.join(", "), seen.address, seen.at.clock_face())
+        };
+        if let Some(was) = &alert.was {
+            self.line("", &format!("was   {}", values(was)));
+        }
+        if let Some(is) = &alert.is {
+            self.line("", &format!("is    {}", values(is)));
+        }
+        let who = match &alert.who {
+            Ok(actor) => {
+                let from = actor.from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
+                let at = alert.changed_at.map_or_else(String::new, |at| format!(", at {}", at.clock_face()));
+                format!("{}{from}{at}", actor.name)
+            }
+            Err(unknown) => format!("unknown: {}", unknown.reason),
+        };
+        self.line("", &format!("who   {who}"));
+        self.line("", &format!("first {}", alert.first_action));
+    }
+
+    fn line(&self, word: &str, said: &str) {
+        let elapsed = self.began.elapsed().as_secs();
+        let time =
+            if word.is_empty() { "     ".to_owned() } else { format!("{:02}:{:02}", elapsed / 60, elapsed % 60) };
+        let tone = match word {
+            "DEVIATES" | "not told" => Tone::Bad,
+            "RESOLVED" | "GONE" | "collected" | "alerted" => Tone::Good,
+            "partial" | "failed" | "missed" | "UNREADABLE" => Tone::Unseen,
+            _ => Tone::Plain,
+        };
+        self.out.line(format!(
+            "{}  {}  {said}",
+            self.out.toned(Tone::Faint, time),
+            self.out.toned(tone, format!("{word:<10}"))
+        ));
+        drop(std::io::stdout().flush());
+    }
+}
+
+impl Drop for Story<'_> {
+    fn drop(&mut self) {
+        // Only when the story broke off: a daemon must not outlive its demo.
+        if matches!(self.daemon.try_wait(), Ok(None)) {
+            drop(self.daemon.kill());
+            drop(self.daemon.wait());
+        }
+    }
+}
+
+/// Verifies what the demo leaves behind, and says so in one line.
+fn verified(data: &Path, story: &Story<'_>, out: &Output) -> anyhow::Result<Exit> {
+    let layout = store::Layout::new(data);
+    let options = VerifyOptions { pin: None, key: None, bodies: Some(layout.bodies()), guard: Some(layout.guard()) };
+    let report = ledger::verify(&layout.ledger(), &options, &mut |_| {});
+    let meaning = meaning(data)?;
+    if report.problems.is_empty() && meaning.problems.is_empty() {
+        story.line(
+            "verified",
+            &format!(
+                "{} entries, {} checkpoints, {} populations recounted: nothing altered, nothing missing",
+                report.entries, report.checkpoints, meaning.populations
+            ),
+        );
+        return Ok(Exit::Ok);
+    }
+    for problem in &report.problems {
+        out.note(format!("{}: {}", problem.file.display(), problem.what));
+    }
+    for problem in &meaning.problems {
+        out.note(format!("#{}: {}", problem.entry, problem.what));
+    }
+    bail!("the ledger that the demo wrote does not verify; please tell us")
+}

@@ -1,0 +1,211 @@
+//! `explain`: a control or a check, what speaks to it, on what evidence, and what cannot be seen.
+
+use anyhow::bail;
+use domain::entry::Fact;
+use domain::{Bearing, CheckId, ControlId, FrameworkId, StreamId, Timestamp};
+use query::{ControlView, LinkView, Query};
+use store::fold;
+use store::rows::{RunRow, key};
+
+use super::Exit;
+use super::args::{Cli, ExplainArgs};
+use super::output::{Output, Tone, tone_of_finding, tone_of_severity};
+use super::read::Reading;
+
+/// `evidenced explain WHAT`
+pub(super) fn explain(cli: &Cli, args: &ExplainArgs, out: &Output) -> anyhow::Result<Exit> {
+    let reading = Reading::open(cli, out)?;
+    let query = reading.query();
+    let framework: FrameworkId = args.framework.parse()?;
+    let control = args.what.parse::<ControlId>().ok();
+    let found = query.controls(&framework)?;
+    let Some(controls) = found else {
+        let known: Vec<&str> = query.catalogue.frameworks.keys().map(FrameworkId::as_str).collect();
+        bail!("there is no catalogue {framework}; there is {}", known.join(", "))
+    };
+    if let Some(view) = controls.iter().find(|view| control.as_ref() == Some(&view.control)) {
+        explain_control(&reading, &query, view, args, out)?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(check) = args.what.parse::<CheckId>().ok().and_then(|id| reading.knowledge.checks.check(&id)) {
+        explain_check(&query, check, out)?;
+        return Ok(Exit::Ok);
+    }
+    let ids = controls.iter().map(|view| view.control.as_str());
+    let names = ids.chain(reading.knowledge.checks.checks().map(|check| check.id().as_str()));
+    bail!(
+        "{:?} is neither a control of {framework} nor a check; {}",
+        args.what,
+        checks::did_you_mean(&args.what, names)
+    )
+}
+
+fn explain_control(
+    reading: &Reading,
+    query: &Query<'_>,
+    view: &ControlView,
+    args: &ExplainArgs,
+    out: &Output,
+) -> anyhow::Result<()> {
+    out.fact(view);
+    let framework = reading.knowledge.checks.framework(&view.framework);
+    let control = framework.and_then(|framework| framework.control(&view.control));
+    out.line(format!("{} {}", out.toned(Tone::Strong, view.control.as_str()), out.toned(Tone::Strong, &view.title)));
+    if let Some(framework) = framework {
+        out.line(format!("catalogue  {} ({})", framework.title, framework.edition));
+    }
+    let value = out.toned(tone_of_finding(view.value), view.value.as_str());
+    let reason = view.reason.map_or("nothing has been concluded yet", |reason| reason.as_str());
+    let since = match (view.entry, view.since) {
+        (Some(entry), Some(since)) => format!("; since {since}  #{entry}"),
+        _ => String::new(),
+    };
+    out.line(format!("finding    {value}: {reason}{since}"));
+    let period = Period { from: args.from, to: args.to };
+    for (place, link) in view.links.iter().enumerate() {
+        let label = if place == 0 { "evidence" } else { "" };
+        print_link(query, link, &period, label, out)?;
+    }
+    if view.links.is_empty() {
+        out.line("evidence   no check speaks to it");
+    }
+    if let Some(control) = control {
+        for (place, ask) in control.asks.iter().enumerate() {
+            out.line(format!("{}  {ask}", if place == 0 { "asked for" } else { "         " }));
+        }
+        if let Some(automation) = control.automation {
+            out.line(format!("automation {}", automation.as_str()));
+        }
+    }
+    out.line("This is a machine's finding for you to weigh; it does not conclude for you.");
+    Ok(())
+}
+
+struct Period {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Period {
+    fn holds(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at <= to)
+    }
+}
+
+fn print_link(query: &Query<'_>, link: &LinkView, period: &Period, label: &str, out: &Output) -> anyhow::Result<()> {
+    let bearing = match link.state.bearing {
+        Bearing::Proves => "proves  ",
+        Bearing::Supports => "supports",
+    };
+    let check = out.toned(Tone::Strong, link.state.check.as_str());
+    out.line(format!("{label:<10} {bearing} {check}  {}", link.title));
+    out.line(format!("{:<10}          why: {}", "", link.why));
+    let Some(source) = &link.state.source else {
+        out.line(format!("{:<10}          {}", "", out.toned(Tone::Unseen, "no configured source can feed it")));
+        return Ok(());
+    };
+    let stream =
+        query.catalogue.checks.get(&link.state.check).and_then(|info| query.catalogue.stream_feeding(info, source));
+    let runs = stream.map(|stream| runs_in(query, &stream, period)).transpose()?.unwrap_or_default();
+    let said = match &link.state.counts {
+        None => out.toned(Tone::Unseen, "has not been evaluated yet"),
+        Some(counts) => {
+            let mut said = format!(
+                "{} conform, {} deviate, {} undetermined",
+                counts.conforms, counts.deviates, counts.undetermined
+            );
+            if counts.not_applicable > 0 {
+                said.push_str(&format!(", {} not applicable", counts.not_applicable));
+            }
+            if !link.state.complete {
+                said.push_str(&format!("; {}", out.toned(Tone::Unseen, "the population was not read completely")));
+            }
+            if link.stale {
+                said.push_str(&format!("; {}", out.toned(Tone::Unseen, "older than it may be")));
+            }
+            said
+        }
+    };
+    let entry = link.entry.map_or_else(String::new, |entry| format!("  #{entry}"));
+    out.line(format!("{:<10}          {source}: {said}{entry}", ""));
+    out.line(format!("{:<10}          {runs}", ""));
+    Ok(())
+}
+
+/// How many runs there were in a period and how they ended, in words.
+fn runs_in(query: &Query<'_>, stream: &StreamId, period: &Period) -> anyhow::Result<String> {
+    let index = query.read.index();
+    let (mut all, mut whole) = (0u64, 0u64);
+    for (_, bytes) in index.scan(&key::runs(stream), None, usize::MAX)? {
+        let run: RunRow = fold::read(&bytes)?;
+        if period.holds(run.ended) {
+            all += 1;
+            whole += u64::from(run.outcome == domain::Outcome::Collected);
+        }
+    }
+    let mut missed = Vec::new();
+    for (_, bytes) in index.scan(&key::slots(stream), None, usize::MAX)? {
+        let slot: store::rows::SlotRow = fold::read(&bytes)?;
+        if slot.outcome == store::rows::SlotOutcome::Missed && period.holds(slot.first.0) {
+            missed.push(slot);
+        }
+    }
+    let mut text = format!("{whole} of {all} runs of {stream} read everything");
+    let count: u64 = missed.iter().map(|slot| missed_count(query, slot.entry)).sum();
+    if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
+        text.push_str(&format!("; {count} slots missed between {} and {}", first.first, last.last));
+    }
+    Ok(text)
+}
+
+fn missed_count(query: &Query<'_>, entry: u64) -> u64 {
+    match query.read.entry(entry).ok().flatten().map(|entry| entry.fact) {
+        Some(Fact::Missed(missed)) => missed.count,
+        _ => 1,
+    }
+}
+
+fn explain_check(query: &Query<'_>, check: &checks::Check, out: &Output) -> anyhow::Result<()> {
+    out.line(format!("{}  {}", out.toned(Tone::Strong, check.id().as_str()), check.title()));
+    let severity = out.toned(tone_of_severity(check.severity()), check.severity().as_str());
+    out.line(format!("severity   {severity}: {}", check.severity_why()));
+    out.line(format!("because    {}", check.rationale()));
+    out.line(format!("speaks of  {} read by {}/{}", check.resource(), check.needs().source, check.needs().collector));
+    if let Some(applies) = check.applies() {
+        out.line(format!("applies    {applies}"));
+    }
+    out.line(format!("criterion  {}", check.expr()));
+    for (name, param) in check.params() {
+        let value = check.param_values().get(name).unwrap_or(&param.default);
+        out.line(format!("parameter  {name} = {value}   {}", out.toned(Tone::Faint, &param.means)));
+    }
+    for (name, field) in check.fields() {
+        out.line(format!("field      {name}: {}   {}", field.is, out.toned(Tone::Faint, &field.call)));
+    }
+    for mapping in check.mappings() {
+        let bearing = match mapping.bearing {
+            Bearing::Proves => "proves",
+            Bearing::Supports => "supports",
+        };
+        out.line(format!("control    {bearing} {} {}: {}", mapping.framework, mapping.control, mapping.why));
+    }
+    out.line(format!("evidence   may be {} old at most; version {}", check.greatest_age(), check.version()));
+    out.line(format!("first      {}", check.first_action()));
+    out.line(format!("remedy     {}", check.remediation()));
+    for (state, entry) in query.link_states()?.into_iter().filter(|(state, _)| state.check == *check.id()) {
+        let Some(source) = &state.source else {
+            out.line("says       nothing: no configured source can feed it");
+            continue;
+        };
+        let entry = entry.map_or_else(String::new, |entry| format!("  #{entry}"));
+        match (&state.counts, state.at) {
+            (Some(counts), Some(at)) => out.line(format!(
+                "says       {source}: {} conform, {} deviate, {} undetermined, {} not applicable, as of {at}{entry}",
+                counts.conforms, counts.deviates, counts.undetermined, counts.not_applicable
+            )),
+            _ => out.line(format!("says       {source}: nothing yet")),
+        }
+        out.fact(&state);
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Arguments in, exit code out.
+
+mod args;
+mod check;
+mod explain;
+mod output;
+mod plan;
+mod read;
+mod run;
+mod scan;
+mod show;
+mod verify;
+
+#[cfg(feature = "demo")]
+mod demo;
+
+pub use args::{Cli, Command};
+
+use std::process::ExitCode;
+
+use output::Output;
+
+/// What a command comes to.
+///
+/// `verify` has codes of its own (see `evidenced verify --help`); every other command uses these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// It did what it was asked.
+    Ok,
+    /// It found deviations, and was asked to say so by its exit code.
+    Deviations,
+    /// It could not do what it was asked.
+    Error,
+    /// Evidence is incomplete. Outranks deviations.
+    Incomplete,
+    /// A code of `verify`.
+    Verify(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Deviations => 1,
+            Exit::Error => 2,
+            Exit::Incomplete => 3,
+            Exit::Verify(code) => code,
+        })
+    }
+}
+
+/// Runs one command. Errors are printed here, with everything that caused them; nothing else exits the process.
+pub fn main(cli: Cli) -> ExitCode {
+    let out = Output::new(cli.json);
+    let done = match &cli.command {
+        Command::Init(args) => run::init(&cli, args, &out),
+        Command::Run(args) => run::run(&cli, args, &out),
+        Command::RunNow(args) => run::run_now(&cli, args, &out),
+        Command::Scan(args) => scan::scan(&cli, args, &out),
+        Command::Plan => plan::plan(&cli, &out),
+        Command::Permissions(args) => plan::permissions(&cli, args, &out),
+        Command::Explain(args) => explain::explain(&cli, args, &out),
+        Command::Show(args) => show::show(&cli, args, &out),
+        Command::List(args) => show::list(&cli, args, &out),
+        Command::Verify(args) => verify::verify(&cli, args, &out),
+        Command::Checks(args) => check::checks(&cli, args, &out),
+        Command::Config(args) => check::config(&cli, args, &out),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::demo(&cli, args, &out),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            out.error(&error);
+            Exit::Error.into()
+        }
+    }
+}

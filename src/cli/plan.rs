@@ -1,0 +1,153 @@
+//! `plan` and `permissions`: what would be asked, before anything is. Neither opens a socket.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+
+use super::Exit;
+use super::args::{Cli, PermissionsArgs};
+use super::output::{Output, Table, Tone};
+use super::read::{load, settings_path};
+use crate::knowledge::Knowledge;
+use crate::loaded::Loaded;
+
+/// The knowledge of the settings, or of this binary where there are none.
+pub(super) fn knowledge(cli: &Cli, out: &Output) -> anyhow::Result<Knowledge> {
+    if cli.config.is_some() || settings_path(cli).exists() {
+        return Ok(load(cli, out)?.knowledge);
+    }
+    Knowledge::embedded().map_err(|e| anyhow::anyhow!("the checks of this binary do not load: {e}"))
+}
+
+/// `evidenced plan`
+pub(super) fn plan(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
+    let loaded = load(cli, out)?;
+    let mut table = Table::new(&[]);
+    let heading = ["source", "collector", "schedule", "calls a run", "permissions"];
+    table.toned(heading.map(|word| (word.to_owned(), Tone::Faint)));
+    let (mut least_a_day, mut most_a_day, mut collectors) = (0.0, 0.0, 0);
+    let mut sources = BTreeSet::new();
+    for stream in loaded.streams() {
+        let (least, most) = stream.collector.calls_per_run();
+        let runs_a_day = 86_400_000.0 / stream.schedule.period().millis().max(1) as f64;
+        least_a_day += f64::from(least) * runs_a_day;
+        most_a_day += f64::from(most) * runs_a_day;
+        collectors += 1;
+        let source = stream.id.source();
+        sources.insert(source.clone());
+        let permissions = stream.collector.permissions();
+        let calls = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        out.fact(&serde_json::json!({
+            "source": source, "collector": stream.id.collector(), "schedule": stream.schedule.expression(),
+            "zone": stream.schedule.zone(), "calls_a_run": [least, most], "permissions": permissions,
+            "calls": stream.collector.calls.iter().map(|call| serde_json::json!({
+                "call": call.name, "a_run": [call.per_run.0, call.per_run.1], "permissions": call.permissions,
+                "purpose": call.purpose,
+            })).collect::<Vec<_>>(),
+        }));
+        table.row([
+            source.to_string(),
+            stream.id.collector().to_string(),
+            match stream.schedule.zone() {
+                Some(zone) => format!("{} ({zone})", stream.schedule.expression()),
+                None => stream.schedule.expression().to_owned(),
+            },
+            calls,
+            permissions.join(" "),
+        ]);
+    }
+    out.line(format!(
+        "{} sources, {collectors} collectors, {} to {} calls a day; nothing has been contacted",
+        sources.len(),
+        rounded(least_a_day),
+        rounded(most_a_day)
+    ));
+    out.line("");
+    table.print(out, "");
+    print_blind(&loaded, out);
+    Ok(Exit::Ok)
+}
+
+fn rounded(calls: f64) -> String {
+    let step = if calls < 100.0 { 1.0 } else { 10.0 };
+    format!("{:.0}", (calls / step).round() * step)
+}
+
+/// Which controls no configured source can speak to, by catalogue.
+fn print_blind(loaded: &Loaded, out: &Output) {
+    let catalogue = &loaded.knowledge.catalogue;
+    for (id, framework) in &catalogue.frameworks {
+        let fed = |info: &query::CheckInfo| {
+            catalogue.sources.keys().any(|source| catalogue.stream_feeding(info, source).is_some())
+        };
+        let spoken: BTreeSet<_> = catalogue
+            .checks
+            .values()
+            .filter(|info| fed(info))
+            .flat_map(|info| {
+                info.mappings.iter().filter(|mapping| mapping.framework == *id).map(|mapping| &mapping.control)
+            })
+            .collect();
+        let without = framework.controls.iter().filter(|control| !spoken.contains(&control.id)).count();
+        out.line("");
+        out.line(format!(
+            "{}: {} of {} controls have a check on these sources; {without} will be *not evidenced* whatever is found",
+            framework.title,
+            spoken.len(),
+            framework.controls.len(),
+        ));
+    }
+    let unfed: BTreeMap<&str, usize> = catalogue.checks.values().fold(BTreeMap::new(), |mut map, info| {
+        if !catalogue.sources.keys().any(|source| source.kind() == info.source_kind) {
+            *map.entry(info.source_kind.as_str()).or_default() += 1;
+        }
+        map
+    });
+    for (kind, checks) in unfed {
+        out.line(format!("no source of kind {kind} is configured: {checks} checks have nothing to look at"));
+    }
+}
+
+/// `evidenced permissions [KIND]`
+pub(super) fn permissions(cli: &Cli, args: &PermissionsArgs, out: &Output) -> anyhow::Result<Exit> {
+    let configured: BTreeSet<String> = match cli.config.is_some() || settings_path(cli).exists() {
+        true => {
+            load(cli, out)?.settings.sources.all().iter().map(|(_, source)| source.kind().name.to_owned()).collect()
+        }
+        false => BTreeSet::new(),
+    };
+    let mut shown = 0;
+    for kind in connectors::KINDS {
+        let wanted = match &args.kind {
+            Some(name) => kind.name == name,
+            None => configured.is_empty() || configured.contains(kind.name),
+        };
+        if !wanted {
+            continue;
+        }
+        shown += 1;
+        let permissions = kind.permissions();
+        out.fact(&permissions);
+        out.line(format!("{}: {}", out.toned(Tone::Strong, kind.name), kind.about));
+        for row in &permissions.permissions {
+            out.line(format!("  {}", out.toned(Tone::Strong, &row.permission)));
+            for (call, purpose) in &row.calls {
+                out.line(format!("    {call}   {}", out.toned(Tone::Faint, purpose)));
+            }
+        }
+        out.line("");
+        for line in permissions.grant.lines() {
+            out.line(format!("  {line}"));
+        }
+        out.line("");
+    }
+    if shown == 0 {
+        let known: Vec<&str> = connectors::KINDS.iter().map(|kind| kind.name).collect();
+        bail!(
+            "there is no kind of source called {:?}; there is {}",
+            args.kind.as_deref().unwrap_or(""),
+            known.join(", ")
+        );
+    }
+    Ok(Exit::Ok)
+}

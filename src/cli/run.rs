@@ -1,0 +1,68 @@
+//! `init`, `run` and `run-now`.
+
+use anyhow::Context;
+
+use super::Exit;
+use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
+use super::output::Output;
+use super::read::{data_dir, load, settings_path};
+use crate::{app, config, serve, telemetry};
+
+/// `evidenced init`
+pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<Exit> {
+    let settings = match cli.config.is_some() || settings_path(cli).exists() {
+        true => load(cli, out)?.settings,
+        false => config::Settings::default(),
+    };
+    let data = data_dir(cli, Some(&settings));
+    let origin = app::init(&data, &settings, args.origin.as_deref())?;
+    let genesis = store::Offline::open(&data).context("the new ledger does not read")?;
+    let entry = store::Read::entry(&genesis, 0)?.context("the new ledger has no first entry")?;
+    let key = match entry.fact {
+        domain::entry::Fact::Genesis(genesis) => genesis.key,
+        _ => String::new(),
+    };
+    out.fact(&serde_json::json!({ "data": data, "origin": origin, "verifier_key": key }));
+    out.line(format!("ledger     {origin} in {}", data.display()));
+    out.line(format!("key        {key}"));
+    out.line("           hand this line to your auditor now: it is what they verify with, for the ledger's whole life");
+    out.line(format!(
+        "keep       {} apart from the data, and safe: whoever has it can sign",
+        data.join("keys").display()
+    ));
+    Ok(Exit::Ok)
+}
+
+/// `evidenced run`
+pub(super) fn run(cli: &Cli, args: &RunArgs, out: &Output) -> anyhow::Result<Exit> {
+    let loaded = load(cli, out)?;
+    let data = data_dir(cli, Some(&loaded.settings));
+    if args.init && !store::Layout::new(&data).is_initialised() {
+        app::init(&data, &loaded.settings, None)?;
+    }
+    let (telemetry, metrics) = telemetry::start(loaded.settings.log.format)?;
+    let start = app::Start {
+        path: settings_path(cli),
+        loaded,
+        data,
+        crash_at: args.crash_at.clone(),
+        until_stdin_ends: args.until_stdin_ends,
+    };
+    app::run(start, telemetry, metrics)?;
+    Ok(Exit::Ok)
+}
+
+/// `evidenced run-now`
+pub(super) fn run_now(cli: &Cli, args: &RunNowArgs, out: &Output) -> anyhow::Result<Exit> {
+    let settings = match cli.data.is_none() && (cli.config.is_some() || settings_path(cli).exists()) {
+        true => Some(load(cli, out)?.settings),
+        false => None,
+    };
+    let data = data_dir(cli, settings.as_ref());
+    let will_run = serve::ask_to_run(&store::Layout::new(&data).socket(), args.what.as_deref())?;
+    for stream in &will_run {
+        out.fact(&serde_json::json!({ "will_run": stream }));
+        out.line(format!("will run   {stream}"));
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,142 @@
+//! `verify`: re-derives everything from the data directory alone.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use ledger::{KeySource, Kind, Level, Progress, VerifyOptions};
+
+use super::Exit;
+use super::args::{self, Cli, VerifyArgs};
+use super::output::{Output, Tone};
+use super::read::data_dir;
+use crate::verify::{Meaning, meaning};
+
+/// `evidenced verify [DIR]`
+pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
+    let data = args.dir.clone().unwrap_or_else(|| data_dir(cli, None));
+    let layout = store::Layout::new(&data);
+    anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
+    let pin =
+        args.pin.as_ref().map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())));
+    let key = args.key.as_ref().map(|line| line.trim().parse::<ledger::VerifierKey>().context("not a verifier key"));
+    let options = VerifyOptions {
+        pin: pin.transpose()?,
+        key: key.transpose()?,
+        bodies: (!args.skip_bodies).then(|| layout.bodies()),
+        guard: Some(layout.guard()).filter(|guard| guard.is_dir()),
+    };
+    let watched = std::io::stderr().is_terminal() && !out.json();
+    let report = ledger::verify(&layout.ledger(), &options, &mut |progress| {
+        if watched {
+            match progress {
+                Progress::Entries { done, total } => out.note(format!("  {done} of {total} entries")),
+                Progress::Bodies { done } => out.note(format!("  {done} bodies")),
+            }
+        }
+    });
+    let needed = match args.require {
+        args::Level::Signed => Level::Signed,
+        args::Level::Pinned => Level::Pinned,
+        args::Level::Anchored => {
+            out.line("anchored   no outside authority dates this ledger yet: this level cannot be reached");
+            Level::Pinned
+        }
+    };
+    // What the entries mean is only worth saying of entries that are what was signed.
+    let sound = report.problems.iter().all(|problem| problem.kind != Kind::Invalid);
+    let meaning = if sound { Some(meaning(&data)) } else { None };
+    let (meaning, unread) = match meaning {
+        Some(Ok(meaning)) => (meaning, None),
+        Some(Err(error)) => (Meaning::default(), Some(crate::daemon::in_full(&error))),
+        None => (Meaning::default(), None),
+    };
+    print_ledger(&report, out);
+    for problem in &report.problems {
+        let place = problem.offset.map_or_else(String::new, |offset| format!(" at byte {offset}"));
+        let entry = problem.entry.map_or_else(String::new, |entry| format!(", entry #{entry}"));
+        let kind = out.toned(Tone::Bad, problem.kind.as_str());
+        out.line(format!("{kind}: {}{place}{entry}: {}", problem.file.display(), problem.what));
+    }
+    if sound {
+        print_meaning(&meaning, unread.as_deref(), out);
+    }
+    let mut code = report.exit_code(needed);
+    let wrong = unread.is_some() || meaning.problems.iter().any(|problem| problem.invalid);
+    if wrong {
+        code = code.max(INVALID);
+    } else if !meaning.problems.is_empty() && code < INVALID {
+        code = INCOMPLETE;
+    }
+    if args.require == args::Level::Anchored && code == 0 {
+        code = NOT_REACHED;
+    }
+    let verdict = match code {
+        0 => out.toned(Tone::Good, report.level.as_str().to_uppercase()),
+        NOT_REACHED => {
+            out.toned(Tone::Unseen, format!("{}, and less than was required", report.level.as_str().to_uppercase()))
+        }
+        30 => out.toned(Tone::Bad, "DIVERGED"),
+        INVALID => out.toned(Tone::Bad, "INVALID"),
+        _ => out.toned(Tone::Unseen, "INCOMPLETE"),
+    };
+    out.line(format!("verdict    {verdict}   exit {code}"));
+    out.fact(&serde_json::json!({
+        "origin": report.origin, "entries": report.entries, "checkpoints": report.checkpoints, "bodies": report.bodies,
+        "root": report.root.to_string(), "level": report.level.as_str(), "exit": code, "meaning": meaning, "unread": unread,
+        "problems": report.problems.iter().map(|problem| serde_json::json!({
+            "kind": problem.kind.as_str(), "file": problem.file, "offset": problem.offset, "entry": problem.entry,
+            "what": problem.what,
+        })).collect::<Vec<_>>(),
+    }));
+    Ok(Exit::Verify(code))
+}
+
+/// Decision on exit codes: the level was not reached.
+const NOT_REACHED: u8 = 20;
+/// Bytes are not what was written and signed, or entries contradict each other.
+const INVALID: u8 = 40;
+/// Something that should be there is not.
+const INCOMPLETE: u8 = 50;
+
+fn print_ledger(report: &ledger::Report, out: &Output) {
+    let origin = report.origin.as_deref().unwrap_or("unknown");
+    out.line(format!("ledger     {origin}"));
+    out.line(format!("entries    {} hash to the root {}", report.entries, report.root));
+    out.line(format!("signed     {} checkpoints held against the entries", report.checkpoints));
+    out.line(match report.key_from {
+        KeySource::Given => "key        the one you gave".to_owned(),
+        KeySource::FirstEntry => {
+            "key        the one in entry #0: give the key you were handed with --key to prove whose ledger it is"
+                .to_owned()
+        }
+        KeySource::None => "key        none".to_owned(),
+    });
+    if report.bodies > 0 {
+        out.line(format!("bodies     {} are what was committed to", report.bodies));
+    }
+}
+
+fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
+    if let Some(error) = unread {
+        out.line(format!("{}: {error}", out.toned(Tone::Bad, "invalid")));
+        return;
+    }
+    let [collected, partial, failed, missed] = meaning.slots;
+    let all: u64 = meaning.slots.iter().sum();
+    let under_way = match meaning.under_way {
+        0 => String::new(),
+        n => format!("; {n} under way when the ledger ends"),
+    };
+    out.line(format!(
+        "slots      {all} were promised and have one outcome each: {collected} collected, {partial} partial, {failed} failed, {missed} missed{under_way}"
+    ));
+    out.line(format!(
+        "counted    {} populations and {} judgements, row by row",
+        meaning.populations, meaning.judgements
+    ));
+    for problem in &meaning.problems {
+        let word = if problem.invalid { out.toned(Tone::Bad, "invalid") } else { out.toned(Tone::Unseen, "missing") };
+        let row = problem.row.map_or_else(String::new, |row| format!("/{row}"));
+        out.line(format!("{word}: #{}{row}: {}", problem.entry, problem.what));
+    }
+}

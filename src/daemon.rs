@@ -1,0 +1,470 @@
+//! The daemon: streams that fall due, runs that end, people that ask, and the orderly end of it all.
+//!
+//! One task decides ([`crate::schedule::due`]) and starts runs; each run is a task of its own; one task tells people.
+//! Everything else, pages and API and metrics, only reads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use domain::entry::{ClockStep, Fact, Schedule as ScheduleFact};
+use domain::{Clock, Duration, SourceId, StreamId, Timestamp, Trigger};
+use kit::AnySource;
+use query::Query;
+use store::{Draft, Read, Store, StoreError};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::judge::{self, JudgeError};
+use crate::loaded::Loaded;
+use crate::pipeline::{self, Done};
+use crate::schedule::{Decision, Resumed, Schedule, StreamState, due};
+use crate::telemetry::Metrics;
+
+/// What the parts of a running daemon share.
+pub struct Daemon {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The store.
+    pub store: Arc<Store>,
+    /// What counts.
+    pub metrics: Arc<Metrics>,
+    /// What every run needs; its `cancel` ends the daemon's runs.
+    pub around: kit::Surroundings,
+    /// Something was recorded that people may have to be told of.
+    pub news: Notify,
+    loaded: RwLock<Arc<Loaded>>,
+    asks: mpsc::Sender<Ask>,
+    asked: Mutex<Option<mpsc::Receiver<Ask>>>,
+}
+
+/// Something asked of the deciding task.
+enum Ask {
+    /// Run these streams now; the answer lists those that will.
+    Run(Vec<StreamId>, oneshot::Sender<Vec<StreamId>>),
+    /// The settings changed.
+    Reload,
+}
+
+/// A run that ended, or could not be recorded.
+struct Ended {
+    stream: StreamId,
+    result: Result<Done, JudgeError>,
+}
+
+/// Runs at once, over all sources. Each source has its own, smaller limit on requests.
+const RUNS_AT_ONCE: usize = 32;
+/// The clock is looked at at least this often, so that a step is noticed.
+const TICK: Duration = Duration::from_secs(1);
+/// A difference between the clock and the elapsed time beyond this is a step.
+const STEP: Duration = Duration::from_secs(5);
+/// Findings are drawn again at least this often, since evidence grows old by itself.
+const CONCLUDE_EVERY: Duration = Duration::from_secs(60);
+/// After the order to stop, runs have this long to end and be recorded.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(8);
+
+impl Daemon {
+    /// A daemon that does nothing yet.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        around: kit::Surroundings,
+        loaded: Loaded,
+    ) -> Arc<Daemon> {
+        let (asks, asked) = mpsc::channel(64);
+        let (loaded, asked) = (RwLock::new(Arc::new(loaded)), Mutex::new(Some(asked)));
+        Arc::new(Daemon { clock, store, metrics, around, news: Notify::new(), loaded, asks, asked })
+    }
+
+    /// What is in force: settings, checks, catalogues.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other settings in force. Streams are scheduled anew; runs under way end as they began.
+    pub async fn reload(&self, loaded: Loaded) {
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        // The deciding task has ended when nobody takes it: then nothing needs scheduling any more.
+        drop(self.asks.send(Ask::Reload).await);
+        self.news.notify_one();
+    }
+
+    /// Asks for runs now. `what` is a stream, a source, or nothing for all; the answer lists what will run.
+    pub async fn run_now(&self, what: Option<&str>) -> Result<Vec<StreamId>, String> {
+        let streams: Vec<StreamId> = self.loaded().streams().map(|stream| stream.id).collect();
+        let wanted =
+            |stream: &StreamId| what.is_none_or(|what| stream.as_str() == what || stream.source().as_str() == what);
+        let chosen: Vec<StreamId> = streams.iter().filter(|stream| wanted(stream)).cloned().collect();
+        if chosen.is_empty() {
+            let known: Vec<&str> = streams.iter().map(StreamId::as_str).collect();
+            return Err(format!("nothing is called {:?} here; there is {}", what.unwrap_or(""), known.join(", ")));
+        }
+        let (answer, answered) = oneshot::channel();
+        let ending = || "the daemon is ending".to_owned();
+        self.asks.send(Ask::Run(chosen, answer)).await.map_err(|_| ending())?;
+        answered.await.map_err(|_| ending())
+    }
+
+    /// Decides and runs until `stop` is cancelled, then lets the runs under way end within their grace.
+    ///
+    /// # Errors
+    /// The store stopped: the process should exit, and recover by starting again.
+    pub async fn decide_and_run(self: &Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
+        let mut asked = self
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .ok_or_else(|| StoreError::Stopped("the daemon was started twice".into()))?;
+        let mut streams = self.blocking(Daemon::scheduled).await?;
+        let mut runs: JoinSet<Ended> = JoinSet::new();
+        let mut steps = Steps::new(self.clock.now());
+        let mut concluded = Timestamp::default();
+        while !stop.is_cancelled() {
+            if let Some(why) = self.store.stopped() {
+                return Err(StoreError::Stopped(why.to_owned()));
+            }
+            let now = self.clock.now();
+            self.notice_steps(&mut steps, now).await?;
+            if now.since(concluded) >= CONCLUDE_EVERY {
+                concluded = now;
+                self.conclude().await;
+            }
+            let wake = self.act(&mut streams, &mut runs, now).await?;
+            let wait = wake.map_or(TICK, |wake| wake.since(now).min(TICK));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(wait.to_std()) => {}
+                Some(ended) = runs.join_next() => self.take_in(&mut streams, ended).await?,
+                Some(ask) = asked.recv() => self.answer(&mut streams, ask).await?,
+            }
+        }
+        self.wind_up(&mut streams, runs).await
+    }
+
+    /// Does what is due for every stream; returns when the next thing will be.
+    async fn act(
+        self: &Arc<Self>,
+        streams: &mut BTreeMap<StreamId, StreamState>,
+        runs: &mut JoinSet<Ended>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut wake: Option<Timestamp> = None;
+        for (stream, state) in streams.iter_mut() {
+            loop {
+                match due(state, now) {
+                    Decision::Interrupted(open) => {
+                        let stream = stream.clone();
+                        self.blocking(move |daemon| {
+                            let began = daemon.store.entry(open.entry).ok().flatten().map_or(now, |entry| entry.at);
+                            pipeline::interrupted(&daemon.store, &stream, open.entry, open.trigger, began)
+                        })
+                        .await?;
+                        state.interrupted();
+                    }
+                    Decision::Missed(slots, reason) => {
+                        let stream = stream.clone();
+                        tracing::warn!(%stream, first = %slots.first, last = %slots.last, count = slots.count, reason = reason.as_str(), "missed");
+                        self.metrics.missed(&stream, slots.count);
+                        self.blocking(move |daemon| pipeline::missed(&daemon.store, &stream, slots, reason)).await?;
+                        state.missed(slots, reason);
+                        self.news.notify_one();
+                    }
+                    Decision::Start(_) if runs.len() >= RUNS_AT_ONCE => break,
+                    Decision::Start(trigger) => {
+                        let id = stream.clone();
+                        let intent = self.blocking(move |daemon| pipeline::intend(&daemon.store, &id, trigger)).await;
+                        match intent {
+                            Ok(intent) => {
+                                state.started(trigger, now);
+                                runs.spawn(self.clone().run(stream.clone(), trigger, intent.entry));
+                            }
+                            // Nothing was written, so nothing is lost but time: the slot stays owed until it is late.
+                            Err(StoreError::DiskFull(why)) => {
+                                tracing::error!(%stream, why, "no room to record a run; nothing is collected");
+                                self.metrics.disk_full();
+                                break;
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    Decision::Wait(until, _) => {
+                        wake = Some(wake.map_or(until, |wake| wake.min(until)));
+                        break;
+                    }
+                    Decision::Idle(_) => break,
+                }
+            }
+        }
+        Ok(wake)
+    }
+
+    /// One run, from its intent to everything that follows from it.
+    async fn run(self: Arc<Self>, stream: StreamId, trigger: Trigger, intent: u64) -> Ended {
+        let span = tracing::info_span!("run", %stream, intent, outcome = tracing::field::Empty);
+        let result = async {
+            let loaded = self.loaded();
+            let source = loaded.source(&stream.source());
+            let run = match (source, loaded.collector(&stream)) {
+                (Some(source), Some(collector)) => {
+                    kit::run(source, collector, &stream, trigger, &self.around)
+                        .instrument(tracing::info_span!("collect"))
+                        .await
+                }
+                // It was taken out of the settings between intent and start.
+                _ => pipeline::withdrawn(&stream, trigger, self.clock.now()),
+            };
+            tracing::Span::current().record("outcome", run.outcome.as_str());
+            self.metrics.run(&run);
+            let (id, now) = (stream.clone(), self.clock.now());
+            let settle = move |daemon: &Daemon| {
+                let done = pipeline::settle(&daemon.store, &daemon.loaded().knowledge, intent, &run, now)?;
+                Ok::<_, JudgeError>((done, run))
+            };
+            let (done, run) = self.blocking(settle).await?;
+            tell_log(&id, &done, &run);
+            Ok(done)
+        }
+        .instrument(span)
+        .await;
+        Ended { stream, result }
+    }
+
+    /// A run has ended.
+    async fn take_in(
+        &self,
+        streams: &mut BTreeMap<StreamId, StreamState>,
+        ended: Result<Ended, tokio::task::JoinError>,
+    ) -> Result<(), StoreError> {
+        let Ended { stream, result } = match ended {
+            Ok(ended) => ended,
+            // A panic in our own code: the run's intent stays open, and what happened to it is not known.
+            Err(error) => return Err(StoreError::Stopped(format!("a run broke off: {error}"))),
+        };
+        if let Some(state) = streams.get_mut(&stream) {
+            state.ended(self.clock.now());
+        }
+        match result {
+            Ok(done) => self.metrics.settled(&stream, &done),
+            Err(JudgeError::Store(error)) => return Err(error),
+            Err(error) => {
+                return Err(StoreError::Stopped(format!("{stream} could not be judged: {}", in_full(&error))));
+            }
+        }
+        self.news.notify_one();
+        Ok(())
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        streams: &mut BTreeMap<StreamId, StreamState>,
+        ask: Ask,
+    ) -> Result<(), StoreError> {
+        match ask {
+            Ask::Run(wanted, answer) => {
+                let mut will = Vec::new();
+                for stream in wanted {
+                    if let Some(state) = streams.get_mut(&stream) {
+                        state.request(Trigger::Manual);
+                        will.push(stream);
+                    }
+                }
+                // Whoever asked may have gone; the runs are due all the same.
+                drop(answer.send(will));
+            }
+            Ask::Reload => {
+                let before = std::mem::take(streams);
+                *streams = self.blocking(move |daemon| daemon.rescheduled(before)).await?;
+                self.conclude().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets runs under way end and be recorded; what does not end in time is found as interrupted by the next start.
+    async fn wind_up(
+        &self,
+        streams: &mut BTreeMap<StreamId, StreamState>,
+        mut runs: JoinSet<Ended>,
+    ) -> Result<(), StoreError> {
+        if !runs.is_empty() {
+            tracing::info!(runs = runs.len(), "ending: the runs under way are cancelled and recorded");
+        }
+        self.around.cancel.cancel();
+        let ended = tokio::time::timeout(GRACE, async {
+            while let Some(ended) = runs.join_next().await {
+                self.take_in(streams, ended).await?;
+            }
+            Ok(())
+        });
+        ended.await.unwrap_or_else(|_| {
+            tracing::warn!("a run did not end in time; the next start records it as interrupted");
+            Ok(())
+        })
+    }
+
+    /// Every stream as the ledger knows it, with the schedules of the settings in force.
+    fn scheduled(&self) -> Result<BTreeMap<StreamId, StreamState>, StoreError> {
+        let mut known = BTreeMap::new();
+        let query =
+            Query { read: self.store.as_ref(), catalogue: &self.loaded().knowledge.catalogue, now: self.clock.now() };
+        let failed = |e: &dyn std::fmt::Display| StoreError::Stopped(format!("streams cannot be resumed: {e}"));
+        for row in query.stream_rows().map_err(|e| failed(&e))? {
+            let parse = |text: &String, zone: Option<&str>| Schedule::parse(text, zone);
+            let schedules = row.schedules.iter().map(|era| {
+                Ok((era.expression.as_ref().map(|text| parse(text, era.zone.as_deref())).transpose()?, era.from))
+            });
+            let schedules: Result<Vec<_>, crate::schedule::ScheduleError> = schedules.collect();
+            let resumed = Resumed {
+                schedules: schedules.map_err(|e| failed(&e))?,
+                settled: row.last_slot.max(row.open_intent.and_then(|intent| intent.trigger.slot())),
+                open: row
+                    .open_intent
+                    .map(|intent| crate::schedule::OpenIntent { entry: intent.entry, trigger: intent.trigger }),
+                last_run: row.last_run.map(|run| (run.started, if run.interrupted { run.started } else { run.ended })),
+                catch_up: row.catch_up,
+            };
+            if !resumed.schedules.is_empty() {
+                known.insert(row.stream.clone(), StreamState::resume(row.stream.clone(), resumed));
+            }
+            judge::judge_last(&self.store, &self.loaded().knowledge, &row.stream).map_err(|e| match e {
+                JudgeError::Store(error) => error,
+                error => StoreError::Stopped(in_full(&error)),
+            })?;
+        }
+        self.rescheduled(known)
+    }
+
+    /// Brings streams in line with the settings in force, and records every schedule that changed.
+    fn rescheduled(
+        &self,
+        mut streams: BTreeMap<StreamId, StreamState>,
+    ) -> Result<BTreeMap<StreamId, StreamState>, StoreError> {
+        let (loaded, now) = (self.loaded(), self.clock.now());
+        let wanted: BTreeMap<StreamId, Schedule> =
+            loaded.streams().map(|stream| (stream.id, stream.schedule)).collect();
+        for (stream, state) in &mut streams {
+            let (wanted, have) = (wanted.get(stream), state.schedule());
+            let word = |schedule: Option<&Schedule>| schedule.map(|s| (s.expression().to_owned(), s.zone()));
+            if word(wanted) != word(have) {
+                let from = state.change_schedule(wanted.cloned(), now);
+                self.record_schedule(stream, wanted, from)?;
+            }
+        }
+        for (stream, schedule) in wanted {
+            if !streams.contains_key(&stream) {
+                self.record_schedule(&stream, Some(&schedule), now)?;
+                let mut state = StreamState::new(stream.clone(), schedule, now);
+                // Nobody should wait for the first slot to see whether it works.
+                state.request(Trigger::CatchUp);
+                streams.insert(stream, state);
+            }
+        }
+        Ok(streams)
+    }
+
+    fn record_schedule(
+        &self,
+        stream: &StreamId,
+        schedule: Option<&Schedule>,
+        from: Timestamp,
+    ) -> Result<(), StoreError> {
+        let fact = Fact::Schedule(ScheduleFact {
+            stream: stream.clone(),
+            expression: schedule.map(|schedule| schedule.expression().to_owned()),
+            zone: schedule.and_then(|schedule| schedule.zone()).map(str::to_owned),
+            from,
+        });
+        self.store.record_one(Draft { idem: None, fact }).map(drop)
+    }
+
+    /// Draws the findings again; a failure is told and tried again later.
+    async fn conclude(self: &Arc<Self>) {
+        let done = self
+            .blocking(|daemon| judge::conclude(&daemon.store, &daemon.loaded().knowledge, daemon.clock.now()))
+            .await;
+        if let Err(error) = done {
+            tracing::error!(error = in_full(&error), "findings could not be drawn");
+        }
+    }
+
+    async fn notice_steps(self: &Arc<Self>, steps: &mut Steps, now: Timestamp) -> Result<(), StoreError> {
+        let Some((expected, by)) = steps.look(now) else { return Ok(()) };
+        tracing::warn!(%expected, shown = %now, %by, "the clock was stepped");
+        let fact = Fact::Clock(ClockStep { expected, shown: now, by });
+        self.blocking(move |daemon| daemon.store.record_one(Draft { idem: None, fact })).await.map(drop)
+    }
+
+    /// Runs something that waits for the disk, off the threads that serve everybody.
+    pub async fn blocking<T, E>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Daemon) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let daemon = self.clone();
+        match tokio::task::spawn_blocking(move || work(&daemon)).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Stopped(format!("a task broke off: {error}")).into()),
+        }
+    }
+}
+
+/// Notices that the clock went another way than time did.
+struct Steps {
+    shown: Timestamp,
+    since: tokio::time::Instant,
+}
+
+impl Steps {
+    fn new(now: Timestamp) -> Self {
+        Steps { shown: now, since: tokio::time::Instant::now() }
+    }
+
+    /// What the clock should show, and by how much it does not, when that is a step.
+    fn look(&mut self, now: Timestamp) -> Option<(Timestamp, Duration)> {
+        let elapsed = Duration::from_millis(u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let expected = self.shown.plus(elapsed);
+        let by = now.since(expected).max(expected.since(now));
+        (self.shown, self.since) = (now, tokio::time::Instant::now());
+        (by > STEP).then_some((expected, by))
+    }
+}
+
+/// One line per run for whoever watches the log.
+fn tell_log(stream: &StreamId, done: &Done, run: &domain::CollectionRun) {
+    let entry = done.run.entry;
+    let (calls, resources, gaps) = (run.exchanges.len(), run.resource_count(), run.gaps.len());
+    let took = run.ended.since(run.started);
+    match run.outcome {
+        domain::Outcome::Collected => tracing::info!(%stream, entry, calls, resources, %took, "collected"),
+        outcome => {
+            tracing::warn!(%stream, entry, calls, resources, gaps, %took, outcome = outcome.as_str(), "evidence is incomplete");
+            for gap in run.gaps.iter().take(5) {
+                let permission = gap.permission.as_deref().unwrap_or("");
+                tracing::warn!(%stream, reason = gap.reason.as_str(), call = gap.call, permission, detail = gap.detail, "gap");
+            }
+        }
+    }
+}
+
+/// An error and everything behind it, in one line.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// A source by its id, for those who hold settings.
+pub fn find_source<'a>(all: &[(String, &'a dyn AnySource)], id: &SourceId) -> Option<&'a dyn AnySource> {
+    all.iter().find(|(_, source)| source.id().is_ok_and(|known| known == *id)).map(|(_, source)| *source)
+}

@@ -1,0 +1,438 @@
+//! Evaluate and conclude: from a recorded run to observations, deviations, coverage and findings.
+//!
+//! Everything is read back from what was recorded, never handed over in memory: so a run that was recorded just before
+//! the process died is judged after the restart in the same way, and anyone can judge it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use checks::CheckState;
+use domain::entry::{self, CheckLine, DeviationDetail, Fact};
+use domain::{
+    Actor, Change, ChangeEvent, CheckCounts, CheckId, GapReason, Observation, ObservationValue, Outcome, Pseudonym,
+    ResourceKey, RowAddress, StreamId, Timestamp, UnknownActor, transition,
+};
+use query::Query;
+use store::read::{ObservationLine, observation_lines};
+use store::rows::{DeviationRow, StreamRow, key};
+use store::{Draft, Judged, Read, ReadError, Rows, Store, StoreError, fold};
+
+use crate::knowledge::Knowledge;
+
+/// A run could not be judged. What was collected is recorded all the same, and is judged after the next start.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// What was recorded cannot be read.
+    #[error("cannot read what was recorded")]
+    Read(#[from] ReadError),
+    /// The judgement cannot be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What one judgement led to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Consequences {
+    /// The entry that holds the observations.
+    pub observed: u64,
+    /// Deviation entries, with their step and whether they are baseline.
+    pub deviations: Vec<(u64, Change, bool)>,
+    /// The coverage entry, when coverage was lost or restored.
+    pub coverage: Option<u64>,
+}
+
+/// Judges one recorded run and records what follows, all or none.
+fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequences, JudgeError> {
+    let Some(Fact::Run(run)) = store.entry(run_entry)?.map(|entry| entry.fact) else {
+        return Err(ReadError::Malformed(format!("#{run_entry} is not a run")).into());
+    };
+    let query = Query { read: store, catalogue: &knowledge.catalogue, now: run.ended };
+    let row = query.stream_row(&run.stream)?;
+    let before = Before::read(&query, &row)?;
+    let judged = observe(&query, knowledge, &run, &before)?;
+    let changes = recorded_changes(&query, &run)?;
+    let mut steps = Vec::new();
+    for one in &judged {
+        let first_look = !row.has_looked(&one.line);
+        steps.extend(steps_of(&query, &run, run_entry, one, first_look, &before, &changes)?);
+    }
+    let mut drafts = Vec::with_capacity(steps.len());
+    for step in steps {
+        drafts.push((store.put_json(&step.detail)?, step));
+    }
+    let coverage = coverage_step(&row, &run, run_entry, &judged);
+    let has_coverage = coverage.is_some();
+    let changes: Vec<(Change, bool)> = drafts.iter().map(|(_, step)| (step.change, step.baseline)).collect();
+    let receipts = store.record_judgement(run_entry, &run.stream, &judged, move |rows| {
+        let facts = drafts.into_iter().map(|(detail, step)| Fact::Deviation(step.into_fact(detail, rows, run_entry)));
+        facts.chain(coverage.map(Fact::Coverage)).collect()
+    })?;
+    let mut receipts = receipts.iter();
+    let observed = receipts.next().map_or(0, |receipt| receipt.entry);
+    let mut consequences = Consequences { observed, ..Consequences::default() };
+    for ((change, baseline), receipt) in changes.into_iter().zip(&mut receipts) {
+        consequences.deviations.push((receipt.entry, change, baseline));
+    }
+    consequences.coverage = receipts.next().filter(|_| has_coverage).map(|receipt| receipt.entry);
+    Ok(consequences)
+}
+
+/// Concludes on every control of every catalogue, as of `now`, and records the findings that changed.
+pub fn conclude(store: &Store, knowledge: &Knowledge, now: Timestamp) -> Result<u64, JudgeError> {
+    let query = Query { read: store, catalogue: &knowledge.catalogue, now };
+    let mut states = Vec::new();
+    let mut rests_on: BTreeMap<CheckId, BTreeSet<u64>> = BTreeMap::new();
+    for (link, entry) in query.link_states()? {
+        rests_on.entry(link.check.clone()).or_default().extend(entry);
+        // A check without a source has no state: that is how the conclusion knows.
+        if let Some(source) = link.source {
+            let (check, counts, complete, open, at) = (link.check, link.counts, link.complete, link.open, link.at);
+            states.push(CheckState { check, source, counts, complete, open, at });
+        }
+    }
+    let mut drafts = Vec::new();
+    for framework in knowledge.checks.frameworks() {
+        for finding in checks::conclude(framework, &knowledge.checks, &states, now) {
+            let row: Option<store::rows::FindingRow> =
+                fold::get(store.index().as_ref(), &key::finding(&finding.framework, &finding.control))
+                    .map_err(ReadError::from)?;
+            let was = row.as_ref().map(|row| row.value);
+            if row.is_some_and(|row| (row.value, row.reason) == (finding.value, finding.reason)) {
+                continue;
+            }
+            let entries: BTreeSet<u64> =
+                finding.links.iter().filter_map(|link| rests_on.get(&link.check)).flatten().copied().collect();
+            let fact = entry::Finding {
+                framework: finding.framework,
+                control: finding.control,
+                value: finding.value,
+                reason: finding.reason,
+                was,
+                rests_on: entries.into_iter().collect(),
+            };
+            drafts.push(Draft { idem: None, fact: Fact::Finding(fact) });
+        }
+    }
+    let count = drafts.len() as u64;
+    store.record(drafts)?;
+    Ok(count)
+}
+
+/// The stream's last judgement, as far as it is needed to tell what changed.
+struct Before {
+    /// When the run behind it ended.
+    at: Option<Timestamp>,
+    /// The entry that holds its rows.
+    rows_in: Option<u64>,
+    /// Its rows by check and resource.
+    rows: BTreeMap<(CheckId, Pseudonym), ObservationLine>,
+}
+
+impl Before {
+    fn read(query: &Query<'_>, row: &StreamRow) -> Result<Before, ReadError> {
+        let mut before = Before { at: None, rows_in: None, rows: BTreeMap::new() };
+        let Some(observed) = &row.observed else { return Ok(before) };
+        before.at = Some(observed.at);
+        before.rows_in = Some(observed.rows_in);
+        let manifest = observed.manifest.as_ref().map(|manifest| query.read.body(manifest)).transpose()?.flatten();
+        for line in observation_lines(&manifest.unwrap_or_default())? {
+            before.rows.insert((line.check.clone(), line.resource.clone()), line);
+        }
+        Ok(before)
+    }
+
+    /// The last observation of a resource that determined something, before the run at hand: what it was, where it
+    /// stands and when it was seen.
+    fn last_determined(
+        &self,
+        query: &Query<'_>,
+        check: &CheckId,
+        resource: &Pseudonym,
+    ) -> Result<Option<(Observation, RowAddress, Timestamp)>, ReadError> {
+        let Some(mut entry) = self.rows_in else { return Ok(None) };
+        for _ in 0..LOOK_BACK {
+            let Some(recorded) = query.read.entry(entry)? else { return Ok(None) };
+            let Fact::Observation(observations) = recorded.fact else { return Ok(None) };
+            let manifest = observations.manifest.as_ref().map(|id| query.read.body(id)).transpose()?.flatten();
+            let lines = observation_lines(&manifest.unwrap_or_default())?;
+            let found = lines.binary_search_by(|line| (&line.check, &line.resource).cmp(&(check, resource)));
+            if let Some((row, line)) = found.ok().and_then(|row| Some((row, lines.get(row)?)))
+                && line.value != ObservationValue::Undetermined
+            {
+                let Some(body) = query.read.body(&line.body)? else { return Ok(None) };
+                let observation = serde_json::from_slice(&body)
+                    .map_err(|e| ReadError::Malformed(format!("an observation does not read: {e}")))?;
+                let at = match self.at.filter(|_| Some(entry) == self.rows_in) {
+                    Some(at) => at,
+                    None => run_ended(query, observations.run)?.unwrap_or(recorded.at),
+                };
+                let row = u32::try_from(row).ok();
+                return Ok(Some((observation, RowAddress { entry, row }, at)));
+            }
+            let Some(prev) = observations.prev else { return Ok(None) };
+            entry = prev;
+        }
+        Ok(None)
+    }
+}
+
+/// Judgements with rows of their own that are searched for the last determined word on a resource.
+const LOOK_BACK: usize = 32;
+
+fn run_ended(query: &Query<'_>, run: u64) -> Result<Option<Timestamp>, ReadError> {
+    Ok(match query.read.entry(run)?.map(|entry| entry.fact) {
+        Some(Fact::Run(run)) => Some(run.ended),
+        _ => None,
+    })
+}
+
+/// Evaluates every check that the stream feeds on every resource that the run found, and says *undetermined* of every
+/// resource that was known before and that an incomplete population no longer shows.
+fn observe(
+    query: &Query<'_>,
+    knowledge: &Knowledge,
+    run: &entry::Run,
+    before: &Before,
+) -> Result<Vec<Judged>, ReadError> {
+    let (source, collector) = (run.stream.source(), run.stream.collector());
+    let fed: Vec<&checks::Check> = knowledge.checks.by_collector(source.kind(), &collector).collect();
+    let mut judged: BTreeMap<&CheckId, Judged> = BTreeMap::new();
+    for check in &fed {
+        let population = run.populations.iter().find(|population| population.kind == *check.resource());
+        let complete = population.is_some_and(|population| population.complete);
+        let line = CheckLine {
+            check: check.id().clone(),
+            version: check.version().to_owned(),
+            complete,
+            counts: CheckCounts::default(),
+        };
+        judged.insert(check.id(), Judged { line, observations: Vec::new() });
+    }
+    for population in &run.populations {
+        let mut speaking: Vec<&checks::Check> =
+            fed.iter().copied().filter(|check| *check.resource() == population.kind).collect();
+        if speaking.is_empty() {
+            continue;
+        }
+        speaking.sort_by(|a, b| a.id().cmp(b.id()));
+        for resource in query.population(run, &population.kind)? {
+            let prepared = checks::Prepared::new(&resource, run.collector_version);
+            for check in &speaking {
+                if let Some(judged) = judged.get_mut(check.id()) {
+                    judged.observations.push(checks::evaluate(check, &prepared, run.ended));
+                }
+            }
+        }
+    }
+    let why = run.gaps.first().map_or(GapReason::Truncated, |gap| gap.reason);
+    for judged in judged.values_mut().filter(|judged| !judged.line.complete) {
+        let seen: BTreeSet<_> = judged.observations.iter().filter_map(|o| query.read.pseudonym(&o.resource)).collect();
+        for ((_, pseudonym), line) in before.rows.iter().filter(|((check, _), _)| *check == judged.line.check) {
+            let Some(resource) = query.read.resource(pseudonym).filter(|_| !seen.contains(pseudonym)) else { continue };
+            judged.observations.push(not_read(query, line, resource, &judged.line, why)?);
+        }
+    }
+    let mut all: Vec<Judged> = judged.into_values().collect();
+    for one in &mut all {
+        for observation in &one.observations {
+            one.line.counts.add(observation.value);
+        }
+    }
+    Ok(all)
+}
+
+/// The word on a resource that was known and could not be read this time.
+fn not_read(
+    query: &Query<'_>,
+    line: &ObservationLine,
+    resource: ResourceKey,
+    check: &CheckLine,
+    why: GapReason,
+) -> Result<Observation, ReadError> {
+    let known: Option<Observation> = query.read.body(&line.body)?.and_then(|body| serde_json::from_slice(&body).ok());
+    Ok(Observation {
+        check: check.check.clone(),
+        version: check.version.clone(),
+        name: known.map_or_else(|| resource.id.clone(), |known| known.name),
+        resource,
+        value: ObservationValue::Undetermined,
+        reason: Some(format!("not read in this run: {}", why.as_str())),
+        fields: BTreeMap::new(),
+        unread: Vec::new(),
+    })
+}
+
+/// Who changed what lately, as the run recorded it.
+fn recorded_changes(query: &Query<'_>, run: &entry::Run) -> Result<Result<Vec<ChangeEvent>, UnknownActor>, ReadError> {
+    let Some(body) = &run.changes else { return Ok(Ok(Vec::new())) };
+    let Some(bytes) = query.read.body(body)? else { return Ok(Err(UnknownActor { reason: "erased".into() })) };
+    serde_json::from_slice(&bytes).map_err(|e| ReadError::Malformed(format!("the changes of a run do not read: {e}")))
+}
+
+/// A step in the life of a deviation, before it has its place in the ledger.
+struct Step {
+    check: CheckId,
+    resource: Pseudonym,
+    kind: domain::ResourceType,
+    source: domain::SourceId,
+    severity: domain::Severity,
+    change: Change,
+    episode: u32,
+    baseline: bool,
+    opened_by: Option<u64>,
+    was: Option<RowAddress>,
+    detail: DeviationDetail,
+}
+
+impl Step {
+    fn into_fact(self, detail: domain::BodyId, rows: &Rows, run: u64) -> entry::Deviation {
+        let is = rows.address(&self.check, &self.resource).unwrap_or(RowAddress { entry: run, row: None });
+        entry::Deviation {
+            check: self.check,
+            source: self.source,
+            kind: self.kind,
+            resource: self.resource,
+            change: self.change,
+            episode: self.episode,
+            severity: self.severity,
+            baseline: self.baseline,
+            is,
+            was: self.was,
+            opened_by: self.opened_by,
+            detail,
+        }
+    }
+}
+
+/// The steps that one check's observations mean.
+fn steps_of(
+    query: &Query<'_>,
+    run: &entry::Run,
+    run_entry: u64,
+    judged: &Judged,
+    first_look: bool,
+    before: &Before,
+    changes: &Result<Vec<ChangeEvent>, UnknownActor>,
+) -> Result<Vec<Step>, JudgeError> {
+    let check = &judged.line.check;
+    let source = run.stream.source();
+    let severity = query.catalogue.checks.get(check).map_or(domain::Severity::Medium, |info| info.severity);
+    let index = query.read.index();
+    let mut open: BTreeMap<Pseudonym, DeviationRow> = BTreeMap::new();
+    for (_, bytes) in index.scan(&key::deviations_of(check), None, usize::MAX).map_err(ReadError::from)? {
+        let row: DeviationRow = fold::read(&bytes).map_err(ReadError::from)?;
+        if row.source == source {
+            open.insert(row.resource.clone(), row);
+        }
+    }
+    let mut steps = Vec::new();
+    let mut step = |resource: &ResourceKey,
+                    pseudonym: Pseudonym,
+                    name: &str,
+                    observed: Option<&Observation>,
+                    known: Option<&DeviationRow>|
+     -> Result<(), JudgeError> {
+        let Some(change) = transition(known.map(|row| &row.state), observed.map(|o| o.value)) else { return Ok(()) };
+        let last = before.last_determined(query, check, &pseudonym)?;
+        let baseline = change == Change::Opened && first_look;
+        let since = last.as_ref().map(|(_, _, at)| *at);
+        let (actor, changed_at) = match (baseline, changes) {
+            (true, _) => (Err(UnknownActor { reason: "it was so before anyone looked".into() }), None),
+            (false, Err(unknown)) => (Err(unknown.clone()), None),
+            (false, Ok(changes)) => actor_of(changes, resource, since),
+        };
+        steps.push(Step {
+            check: check.clone(),
+            resource: pseudonym,
+            kind: resource.kind.clone(),
+            source: source.clone(),
+            severity,
+            change,
+            episode: known.map_or(0, |row| row.state.episode) + u32::from(change.opens()),
+            baseline,
+            opened_by: known.map(|row| row.state.opened_by).filter(|_| !change.opens()),
+            was: last.as_ref().map(|(_, address, _)| *address),
+            detail: DeviationDetail {
+                resource: resource.clone(),
+                name: name.to_owned(),
+                before: last.map(|(observation, _, _)| observation.fields).unwrap_or_default(),
+                before_at: since,
+                after: observed.map(|o| o.fields.clone()).unwrap_or_default(),
+                after_at: run.ended,
+                actor,
+                changed_at,
+            },
+        });
+        Ok(())
+    };
+    let mut seen = BTreeSet::new();
+    for observation in &judged.observations {
+        // Known since the run was recorded: every resource in it has its pseudonym.
+        let Some(pseudonym) = query.read.pseudonym(&observation.resource) else { continue };
+        seen.insert(pseudonym.clone());
+        step(&observation.resource, pseudonym.clone(), &observation.name, Some(observation), open.get(&pseudonym))?;
+    }
+    if judged.line.complete && run.outcome != Outcome::Failed {
+        for (pseudonym, row) in open.iter().filter(|(pseudonym, row)| row.state.open && !seen.contains(*pseudonym)) {
+            let Some(resource) = query.read.resource(pseudonym) else { continue };
+            let name = query.detail(&row.opened_detail)?.map_or_else(|| resource.id.clone(), |detail| detail.name);
+            step(&resource, pseudonym.clone(), &name, None, Some(row))?;
+        }
+    }
+    tracing::debug!(%check, run = run_entry, steps = steps.len(), "judged");
+    Ok(steps)
+}
+
+/// Names who last changed a resource since `since`, by the source's own events.
+fn actor_of(
+    changes: &[ChangeEvent],
+    resource: &ResourceKey,
+    since: Option<Timestamp>,
+) -> (Result<Actor, UnknownActor>, Option<Timestamp>) {
+    // Clocks differ: an event a little before our last look may still be the one.
+    let since = since.map(|since| since.minus(CLOCKS_DIFFER));
+    let touching = changes.iter().filter(|event| event.touches.contains(resource) && Some(event.at) >= since);
+    match touching.max_by_key(|event| event.at) {
+        Some(event) => (event.actor.clone(), Some(event.at)),
+        None => (Err(UnknownActor { reason: "the source has no event that names this change".into() }), None),
+    }
+}
+
+/// How far the source's clock and ours may be apart.
+const CLOCKS_DIFFER: domain::Duration = domain::Duration::from_secs(2);
+
+/// Whether the stream's coverage was lost, restored or lost otherwise by this run.
+fn coverage_step(row: &StreamRow, run: &entry::Run, run_entry: u64, judged: &[Judged]) -> Option<entry::Coverage> {
+    let blind: Vec<CheckId> = judged
+        .iter()
+        .filter(|judged| !judged.line.complete || judged.line.counts.undetermined > 0)
+        .map(|judged| judged.line.check.clone())
+        .collect();
+    let lost = run.outcome != Outcome::Collected;
+    let reason = run.gaps.first().map(|gap| gap.reason).filter(|_| lost);
+    let known = row.coverage.as_ref();
+    let was_lost = known.is_some_and(|coverage| coverage.lost);
+    let same = known.is_some_and(|coverage| coverage.reason == reason && coverage.blind == blind);
+    if (!lost && !was_lost) || (lost && was_lost && same) {
+        return None;
+    }
+    let episode = known.map_or(0, |coverage| coverage.episode) + u32::from(lost && !was_lost);
+    let opened_by = known.filter(|_| was_lost).map(|coverage| coverage.opened_by);
+    let blind = if lost { blind } else { Vec::new() };
+    Some(entry::Coverage { stream: run.stream.clone(), lost, episode, by: run_entry, reason, blind, opened_by })
+}
+
+/// The run of a stream that was recorded and not judged, because the process died in between. A run that was broken off
+/// is not judged: it says nothing of the source.
+fn unjudged(row: &StreamRow) -> Option<u64> {
+    let last = row.last_run.as_ref().filter(|run| !run.interrupted)?;
+    let judged = row.observed.as_ref().map(|observed| observed.run);
+    (judged != Some(last.entry)).then_some(last.entry)
+}
+
+/// Judges what a stream has recorded and nobody judged: right after a run, or after a restart.
+pub fn judge_last(store: &Store, knowledge: &Knowledge, stream: &StreamId) -> Result<Option<Consequences>, JudgeError> {
+    match unjudged(&store.stream_row(stream)?) {
+        Some(run) => judge(store, knowledge, run).map(Some),
+        None => Ok(None),
+    }
+}

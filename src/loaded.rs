@@ -1,0 +1,96 @@
+//! Settings and everything they name, read together and in force together.
+
+use std::path::Path;
+
+use checks::Problem;
+use domain::{SourceId, StreamId};
+use kit::{AnySource, CollectorSpec};
+use sha2::{Digest, Sha256};
+
+use crate::config::{self, Settings};
+use crate::knowledge::Knowledge;
+use crate::schedule::Schedule;
+
+/// Settings, checks and catalogues that were read together and are right together.
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// The checks and catalogues.
+    pub knowledge: Knowledge,
+    /// Digest of every file that was read: when it changes, something is to be read again.
+    pub files: String,
+}
+
+/// One stream as the settings have it.
+pub struct Stream {
+    /// Source and collector.
+    pub id: StreamId,
+    /// When it is due.
+    pub schedule: Schedule,
+    /// What the connector says of the collector.
+    pub collector: &'static CollectorSpec,
+}
+
+impl Loaded {
+    /// Reads a settings file and the checks and catalogues it names. Nothing is in force unless all of it is right.
+    pub fn read(path: &Path) -> Result<Loaded, Vec<Problem>> {
+        let configured = config::load(path)?;
+        let settings = configured.settings;
+        let page = match &settings.alerts.page_url {
+            Some(url) => url.to_string(),
+            None => format!("http://{}", settings.web.listen),
+        };
+        let knowledge = Knowledge::new(configured.checks, &settings.organisation, &page, &settings.sources.all());
+        let files = digest_of_files(path, &settings);
+        Ok(Loaded { settings, knowledge, files })
+    }
+
+    /// The digest of the same files as they are now.
+    pub fn files_now(&self, path: &Path) -> String {
+        digest_of_files(path, &self.settings)
+    }
+
+    /// A source by its id.
+    pub fn source(&self, id: &SourceId) -> Option<&dyn AnySource> {
+        let all = self.settings.sources.all();
+        all.into_iter().find(|(_, source)| source.id().is_ok_and(|known| known == *id)).map(|(_, source)| source)
+    }
+
+    /// What the connector says of a stream's collector.
+    pub fn collector(&self, stream: &StreamId) -> Option<&'static CollectorSpec> {
+        let collectors = self.source(&stream.source())?.kind().collectors;
+        collectors.iter().find(|collector| collector.name == stream.collector().as_str())
+    }
+
+    /// Every stream of every source. Names and schedules were found right when the settings were read.
+    pub fn streams(&self) -> impl Iterator<Item = Stream> + '_ {
+        self.settings.sources.all().into_iter().flat_map(move |(_, source)| {
+            let id = source.id().ok();
+            let collectors = source.kind().collectors.iter();
+            collectors.filter_map(move |collector| {
+                let stream = id.as_ref()?.stream(&collector.name.parse().ok()?);
+                Some(Stream { id: stream, schedule: self.settings.schedule(source, collector).ok()?, collector })
+            })
+        })
+    }
+}
+
+/// SHA-256 over names and bytes of the settings file and of every file in the folders it names. What cannot be read
+/// counts as empty: reading it for good will say so.
+fn digest_of_files(path: &Path, settings: &Settings) -> String {
+    let mut digest = Sha256::new();
+    let mut take = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        for part in [path.as_os_str().as_encoded_bytes(), &bytes] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    };
+    take(path);
+    for folder in [&settings.checks_dir, &settings.frameworks_dir].into_iter().flatten() {
+        for (name, _) in config::texts_in(folder).unwrap_or_default() {
+            take(Path::new(&name));
+        }
+    }
+    hex::encode(digest.finalize())
+}

@@ -1,0 +1,164 @@
+//! Telling people: the loop around [`alerts::Dispatcher`], its way to the network, and its memory in the ledger.
+//!
+//! What waits to be told is never stored apart: it is what the ledger says must be told, minus what the ledger says was
+//! accepted. So nothing is lost when the process dies between a deviation and its alert.
+
+use std::sync::Arc;
+
+use alerts::{Answer, Dispatcher, Post, Reason, Remembered, SecretRef, Transport, TransportError, Verdict};
+use bytes::Bytes;
+use domain::Duration;
+use domain::entry::Fact;
+use kit::http::{HeaderMap, HeaderName, HeaderValue};
+use kit::outbound::{AskError, Outbound};
+use query::Query;
+use secrecy::SecretString;
+use store::rows::{DeliveryRow, key};
+use store::{Draft, Read, ReadError, Store, StoreError, fold};
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon::{Daemon, in_full};
+
+/// An alert that ended stays worth telling for this long; after that a receiver that was down all the time is not told.
+const NEWS_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// Alerts are looked at again at least this often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Tells people until `stop` is cancelled.
+///
+/// # Errors
+/// The store stopped.
+pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), StoreError> {
+    let network = Network::new().map_err(|e| StoreError::Stopped(in_full(&e)))?;
+    let mut loaded = daemon.loaded();
+    let remembered = daemon.blocking(|daemon| remembered(&daemon.store)).await?;
+    // A daemon that cannot tell anybody should not look as if it could.
+    let mut dispatcher = Dispatcher::build(&loaded.settings.alerts, remembered, &secret)
+        .map_err(|error| StoreError::Stopped(format!("receivers cannot be set up: {}", in_full(&error))))?;
+    while !stop.is_cancelled() {
+        let fresh = daemon.loaded();
+        if !Arc::ptr_eq(&fresh, &loaded) {
+            match Dispatcher::build(&fresh.settings.alerts, dispatcher.remembered().clone(), &secret) {
+                Ok(built) => dispatcher = built,
+                Err(error) => {
+                    tracing::error!(error = in_full(&error), "the receivers stay as they were");
+                    daemon.metrics.reloaded(false, daemon.clock.now());
+                }
+            }
+            loaded = fresh;
+        }
+        let next = round(&daemon, &mut dispatcher, &network).await?;
+        let now = daemon.clock.now();
+        let wait = next.map_or(LOOK_EVERY, |next| next.since(now).min(LOOK_EVERY));
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = daemon.news.notified() => {}
+            () = tokio::time::sleep(wait.to_std()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// One round: look, tell, record. Returns when the next is due.
+async fn round(
+    daemon: &Arc<Daemon>,
+    dispatcher: &mut Dispatcher,
+    network: &Network,
+) -> Result<Option<domain::Timestamp>, StoreError> {
+    let alerts = daemon
+        .blocking(|daemon| {
+            let loaded = daemon.loaded();
+            let query =
+                Query { read: daemon.store.as_ref(), catalogue: &loaded.knowledge.catalogue, now: daemon.clock.now() };
+            query.alerts(NEWS_FOR).map_err(|e| StoreError::Stopped(in_full(&e)))
+        })
+        .await?;
+    let longest = std::time::Duration::from_nanos(u64::MAX);
+    let mut random = || u64::try_from(daemon.around.jitter.below(longest).as_nanos()).unwrap_or(0);
+    let round = dispatcher.round(&alerts, network, daemon.clock.as_ref(), &mut random).await;
+    for sent in &round.sent {
+        let (receiver, tells) = (&sent.notification.receiver, sent.notification.tells.as_str());
+        let about = &sent.notification.alert.title;
+        match &sent.result {
+            Ok(receipt) if !sent.repeat => tracing::info!(receiver, tells, about, answer = receipt.answer, "told"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(receiver, tells, about, %error, "could not tell; it is tried again"),
+        }
+        if !sent.repeat {
+            daemon.metrics.delivery(receiver, sent.result.is_ok());
+        }
+    }
+    let waits = |verdict: &Verdict| matches!(verdict, Verdict::Send(_) | Verdict::Hold(Reason::NotDue { .. }));
+    let pending =
+        dispatcher.decide(&alerts, daemon.clock.now()).iter().filter(|decision| waits(&decision.verdict)).count();
+    daemon.metrics.outbox(pending as u64);
+    let drafts = round.deliveries.into_iter().map(|delivery| Draft { idem: None, fact: Fact::Delivery(delivery) });
+    let drafts: Vec<Draft> = drafts.collect();
+    if !drafts.is_empty() {
+        daemon.blocking(move |daemon| daemon.store.record(drafts)).await?;
+    }
+    Ok(round.next)
+}
+
+/// What the ledger knows of deliveries.
+fn remembered(store: &Store) -> Result<Remembered, StoreError> {
+    let mut remembered = Remembered::default();
+    let pairs =
+        store.index().scan(key::DELIVERIES, None, usize::MAX).map_err(|e| StoreError::Stopped(e.to_string()))?;
+    for (_, bytes) in pairs {
+        let row: DeliveryRow = fold::read(&bytes).map_err(|e| StoreError::Stopped(ReadError::from(e).to_string()))?;
+        remembered.fold(&row.delivery);
+    }
+    Ok(remembered)
+}
+
+/// The secret behind a reference, read anew whenever receivers are built.
+fn secret(reference: &SecretRef) -> Result<SecretString, String> {
+    let text = match reference {
+        SecretRef::File(path) => std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
+        SecretRef::Env(name) => std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?,
+    };
+    Ok(SecretString::from(text.trim_end_matches(['\n', '\r'])))
+}
+
+/// The network, for receivers: with a guard against private addresses, and without.
+struct Network {
+    anywhere: Outbound,
+    public_only: Outbound,
+}
+
+impl Network {
+    fn new() -> Result<Self, AskError> {
+        Ok(Network { anywhere: Outbound::network()?, public_only: Outbound::public_only()? })
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Network {
+    async fn post(&self, post: Post) -> Result<Answer, TransportError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &post.headers {
+            // A header that cannot be sent would be a defect of the receiver's code; the answer would tell.
+            let Ok(mut value) = HeaderValue::from_str(value) else { continue };
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let client = if post.allow_private { &self.anywhere } else { &self.public_only };
+        let sent =
+            client.ask(kit::http::Method::POST, &post.url, headers, Bytes::from(post.body), post.timeout.to_std());
+        let answer = sent.await.map_err(|error| match error {
+            AskError::TimedOut(_) => TransportError::TimedOut,
+            AskError::Unresolved => TransportError::Unresolved,
+            AskError::Certificate(_) => TransportError::Certificate,
+            AskError::PrivateAddress => TransportError::PrivateAddress,
+            AskError::TooLong | AskError::Connection(_) => TransportError::Unreachable,
+        })?;
+        let retry_after = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let body = answer.body().get(..answer.body().len().min(GREATEST_ANSWER)).unwrap_or_default();
+        let body = String::from_utf8_lossy(body).into_owned();
+        Ok(Answer { status: answer.status().as_u16(), retry_after, body })
+    }
+}
+
+/// Of an answer's body, this many bytes are looked at.
+const GREATEST_ANSWER: usize = 2048;

@@ -1,0 +1,110 @@
+//! One run, from due to judged: intent, collect, record, evaluate, conclude.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::entry::{Intent, Missed, MissedReason, TreeHead};
+use domain::{BodyId, CollectionRun, Gap, GapReason, Outcome, StreamId, Timestamp, Trigger, UnknownActor};
+use kit::{BodySink, SinkError};
+use store::{Read, Receipt, Store, StoreError};
+
+use crate::judge::{self, Consequences, JudgeError};
+use crate::knowledge::Knowledge;
+use crate::schedule::SlotRange;
+
+/// The store as the place where answers go.
+pub struct Bodies(pub Arc<Store>);
+
+impl BodySink for Bodies {
+    fn put(&self, segments: &[Bytes]) -> Result<Vec<BodyId>, SinkError> {
+        segments
+            .iter()
+            .map(|segment| self.0.put_body(segment))
+            .collect::<Result<_, _>>()
+            .map_err(|e| SinkError(e.into()))
+    }
+}
+
+/// What one run led to.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The run entry.
+    pub run: Receipt,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether it was broken off and so not judged.
+    pub judged: Option<Consequences>,
+    /// Findings that changed.
+    pub findings: u64,
+}
+
+/// Records that a run is about to begin.
+pub fn intend(store: &Store, stream: &StreamId, trigger: Trigger) -> Result<Receipt, StoreError> {
+    let head = store.head().map_err(|e| StoreError::Stopped(e.to_string()))?;
+    let after = TreeHead { size: head.size, root: head.root };
+    store.record_intent(Intent { stream: stream.clone(), trigger, after })
+}
+
+/// Records a run and draws every conclusion from it.
+pub fn settle(
+    store: &Store,
+    knowledge: &Knowledge,
+    intent: u64,
+    run: &CollectionRun,
+    now: Timestamp,
+) -> Result<Done, JudgeError> {
+    let receipt = store.record_run(intent, run)?;
+    let judged = judge::judge_last(store, knowledge, &run.stream)?;
+    let findings = judge::conclude(store, knowledge, now)?;
+    Ok(Done { run: receipt, outcome: run.outcome, judged, findings })
+}
+
+/// Records that an earlier process died during a run.
+pub fn interrupted(
+    store: &Store,
+    stream: &StreamId,
+    intent: u64,
+    trigger: Trigger,
+    began: Timestamp,
+) -> Result<Receipt, StoreError> {
+    let why = "the daemon stopped before the run had ended";
+    let run = broken_off(stream, trigger, began, GapReason::Interrupted, why);
+    store.record_run(intent, &run)
+}
+
+/// Records slots that nobody ran.
+pub fn missed(store: &Store, stream: &StreamId, slots: SlotRange, reason: MissedReason) -> Result<Receipt, StoreError> {
+    let SlotRange { first, last, count } = slots;
+    store.record_missed(Missed { stream: stream.clone(), first, last, count, reason })
+}
+
+/// A run of a stream that was taken out of the settings before it could begin.
+pub fn withdrawn(stream: &StreamId, trigger: Trigger, now: Timestamp) -> CollectionRun {
+    broken_off(stream, trigger, now, GapReason::Cancelled, "the stream was taken out of the settings")
+}
+
+fn broken_off(stream: &StreamId, trigger: Trigger, at: Timestamp, reason: GapReason, detail: &str) -> CollectionRun {
+    let gap = Gap {
+        reason,
+        call: "the run".to_owned(),
+        permission: None,
+        types: Vec::new(),
+        fields: Vec::new(),
+        resources: 0,
+        detail: detail.to_owned(),
+        exchange: None,
+    };
+    CollectionRun {
+        stream: stream.clone(),
+        collector_version: 0,
+        trigger,
+        started: at,
+        ended: at,
+        caller: None,
+        exchanges: Vec::new(),
+        populations: Vec::new(),
+        gaps: vec![gap],
+        changes: Err(UnknownActor { reason: detail.to_owned() }),
+        outcome: Outcome::Failed,
+    }
+}

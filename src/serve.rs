@@ -1,0 +1,129 @@
+//! Listening: the pages and the API, health and metrics on their own address, and the owner's control socket.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use domain::StreamId;
+use kit::http::{HeaderMap, HeaderValue, Method, header};
+use kit::outbound::Outbound;
+use query::Query;
+use secrecy::SecretString;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use web::{Access, Backend, RunNow};
+
+use crate::daemon::{Daemon, in_full};
+
+/// The daemon, as pages and API see it.
+struct Window(Arc<Daemon>);
+
+impl Backend for Window {
+    fn with_query(&self, ask: &mut dyn FnMut(&Query<'_>)) {
+        let loaded = self.0.loaded();
+        let now = self.0.clock.now();
+        ask(&Query { read: self.0.store.as_ref(), catalogue: &loaded.knowledge.catalogue, now });
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.0.store.stopped().map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+
+    fn metrics(&self) -> Result<String, String> {
+        let mut text = Err("nobody asked".to_owned());
+        self.with_query(&mut |query| text = self.0.metrics.text(query).map_err(|e| in_full(&e)));
+        text
+    }
+
+    fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a> {
+        Box::pin(self.0.run_now(what))
+    }
+}
+
+/// Sockets that are open and not served yet.
+pub struct Listening {
+    pages: (TcpListener, Router),
+    health: Option<(TcpListener, Router)>,
+    control: (UnixListener, Router),
+    socket: PathBuf,
+}
+
+/// Opens every socket, or none is served: an address in use is found out before anything runs.
+pub async fn listen(daemon: &Arc<Daemon>) -> anyhow::Result<Listening> {
+    let loaded = daemon.loaded();
+    let backend: Arc<dyn Backend> = Arc::new(Window(daemon.clone()));
+    let address = loaded.settings.web.listen;
+    let access = match &loaded.settings.web.token_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the token file {}", path.display()))?;
+            Access::Token(SecretString::from(text.trim()))
+        }
+        None => Access::Loopback,
+    };
+    let pages = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (web.listen)"))?;
+    tracing::info!(address = %pages.local_addr()?, "pages and API");
+    let address = loaded.settings.health.listen;
+    let health =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (health.listen)"))?;
+    tracing::info!(address = %health.local_addr()?, "health and metrics");
+    let socket = daemon.store.layout().socket();
+    // Whoever holds the store's lock is the only daemon here, so a socket that is left over is nobody's.
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", socket.display()));
+        }
+        _ => {}
+    }
+    let control = UnixListener::bind(&socket).with_context(|| format!("cannot make {}", socket.display()))?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(Listening {
+        pages: (pages, web::pages(backend.clone(), access)),
+        health: Some((health, web::health(backend.clone()))),
+        control: (control, web::control(backend)),
+        socket,
+    })
+}
+
+/// Serves until `stop` is cancelled.
+pub async fn serve(listening: Listening, stop: CancellationToken) -> anyhow::Result<()> {
+    let Listening { pages, health, control, socket } = listening;
+    let ends = |stop: CancellationToken| async move { stop.cancelled().await };
+    let pages = axum::serve(pages.0, pages.1).with_graceful_shutdown(ends(stop.clone()));
+    let health = async {
+        match health {
+            Some((listener, router)) => axum::serve(listener, router).with_graceful_shutdown(ends(stop.clone())).await,
+            None => Ok(()),
+        }
+    };
+    let control = axum::serve(control.0, control.1).with_graceful_shutdown(ends(stop.clone()));
+    let served = tokio::try_join!(async { pages.await }, health, async { control.await });
+    drop(std::fs::remove_file(socket));
+    served.map(drop).context("serving ended")
+}
+
+/// Asks the daemon that holds a data directory to run something now.
+pub fn ask_to_run(socket: &std::path::Path, what: Option<&str>) -> anyhow::Result<Vec<StreamId>> {
+    anyhow::ensure!(socket.exists(), "no daemon is running here: there is no {}", socket.display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Outbound::over_socket(socket)?;
+        let url = "http://localhost/api/v1/run-now".parse()?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = serde_json::to_vec(&serde_json::json!({ "what": what }))?;
+        let answer = client.ask(Method::POST, &url, headers, body.into(), Duration::from_secs(10)).await;
+        let answer = answer.with_context(|| format!("no daemon answers at {}", socket.display()))?;
+        if !answer.status().is_success() {
+            let error: web::ErrorBody =
+                serde_json::from_slice(answer.body()).context("an answer that does not read")?;
+            anyhow::bail!("{}", error.error);
+        }
+        let answer: web::RunNowAnswer =
+            serde_json::from_slice(answer.body()).context("an answer that does not read")?;
+        Ok(answer.streams)
+    })
+}

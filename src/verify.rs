@@ -1,0 +1,319 @@
+//! Verification of a whole data directory: what the ledger proves by itself, and what its entries mean together.
+//!
+//! [`ledger::verify`] re-derives hashes, signatures and bodies without knowing what an entry says. Here the rest is
+//! held against it: that every body an entry names is there and is what it was, that manifests hold as many rows as
+//! their entries count, and that every slot a schedule promised has exactly one outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use domain::entry::{Entry, Fact};
+use domain::{BodyId, Slot, StreamId, Timestamp};
+use serde::Serialize;
+use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
+use store::{Offline, Read, ReadError};
+
+use crate::schedule::Schedule;
+
+/// What the entries of a ledger mean together.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Meaning {
+    /// Entries read.
+    pub entries: u64,
+    /// Populations whose rows were counted again.
+    pub populations: u64,
+    /// Observation manifests whose rows were counted again.
+    pub judgements: u64,
+    /// Slots that were promised up to the last entry, by outcome: collected, partial, failed, missed.
+    pub slots: [u64; 4],
+    /// Runs that had begun when the ledger ends.
+    pub under_way: u64,
+    /// Bodies that an entry names and that are not there. After an erasure that is as it should be.
+    pub absent_bodies: u64,
+    /// What does not hold, each with its entry.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Problem {
+    /// The entry.
+    pub entry: u64,
+    /// The row of its manifest, when one is meant.
+    pub row: Option<u32>,
+    /// Whether something is wrong (`true`), or missing (`false`).
+    pub invalid: bool,
+    /// What, in words.
+    pub what: String,
+}
+
+/// Reads every entry of a data directory and holds them against each other and against the bodies.
+pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
+    let offline = Offline::open(data)?;
+    let mut audit = Audit {
+        offline: &offline,
+        meaning: Meaning::default(),
+        streams: BTreeMap::new(),
+        idem: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        last_at: Timestamp::default(),
+    };
+    for found in offline.entries(0) {
+        let (number, bytes) = found?;
+        match parse_entry(number, &bytes) {
+            Ok(entry) => audit.take(number, &entry)?,
+            Err(error) => audit.invalid(number, None, error.to_string()),
+        }
+        audit.meaning.entries += 1;
+    }
+    audit.count_slots();
+    Ok(audit.meaning)
+}
+
+struct Audit<'a> {
+    offline: &'a Offline,
+    meaning: Meaning,
+    streams: BTreeMap<StreamId, Stream>,
+    idem: BTreeMap<String, u64>,
+    seen: BTreeSet<BodyId>,
+    last_at: Timestamp,
+}
+
+#[derive(Default)]
+struct Stream {
+    schedules: Vec<(u64, Option<String>, Option<String>, Timestamp)>,
+    /// Settled ranges: first slot, last slot, entry, place in `Meaning::slots`.
+    settled: Vec<(Slot, Slot, u64, usize)>,
+    open: Option<(u64, Option<Slot>)>,
+    last_run: Option<u64>,
+}
+
+impl Audit<'_> {
+    fn invalid(&mut self, entry: u64, row: Option<u32>, what: impl Into<String>) {
+        self.meaning.problems.push(Problem { entry, row, invalid: true, what: what.into() });
+    }
+
+    fn missing(&mut self, entry: u64, what: impl Into<String>) {
+        self.meaning.problems.push(Problem { entry, row: None, invalid: false, what: what.into() });
+    }
+
+    fn take(&mut self, number: u64, entry: &Entry) -> Result<(), ReadError> {
+        if entry.at < self.last_at {
+            self.invalid(number, None, format!("its time {} lies before that of the entry before it", entry.at));
+        }
+        self.last_at = self.last_at.max(entry.at);
+        if let Some(idem) = &entry.idem
+            && let Some(earlier) = self.idem.insert(idem.clone(), number)
+        {
+            self.invalid(number, None, format!("it records {idem:?} a second time, after #{earlier}"));
+        }
+        match &entry.fact {
+            Fact::Schedule(schedule) => {
+                let stream = self.streams.entry(schedule.stream.clone()).or_default();
+                stream.schedules.push((number, schedule.expression.clone(), schedule.zone.clone(), schedule.from));
+            }
+            Fact::Intent(intent) => {
+                if intent.after.size > number {
+                    self.invalid(number, None, "it claims to know a ledger longer than the one before it");
+                }
+                let stream = self.streams.entry(intent.stream.clone()).or_default();
+                let before = stream.open.replace((number, intent.trigger.slot()));
+                if let Some((earlier, _)) = before {
+                    self.missing(earlier, "the run that it began has no outcome");
+                }
+            }
+            Fact::Run(run) => self.run(number, run)?,
+            Fact::Missed(missed) => {
+                let stream = self.streams.entry(missed.stream.clone()).or_default();
+                stream.settled.push((missed.first, missed.last, number, 3));
+            }
+            Fact::Observation(observations) => self.observations(number, observations)?,
+            Fact::Deviation(deviation) => {
+                self.body(number, &deviation.detail)?;
+            }
+            Fact::Version(version) => {
+                if let Some(body) = &version.checks_body {
+                    self.body(number, body)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, number: u64, run: &domain::entry::Run) -> Result<(), ReadError> {
+        let stream = self.streams.entry(run.stream.clone()).or_default();
+        let open = stream.open.take();
+        let prev = stream.last_run.replace(number);
+        if let Some(slot) = run.trigger.slot() {
+            let kind = match run.outcome {
+                domain::Outcome::Collected => 0,
+                domain::Outcome::Partial => 1,
+                domain::Outcome::Failed => 2,
+            };
+            stream.settled.push((slot, slot, number, kind));
+        }
+        if open != Some((run.intent, run.trigger.slot())) {
+            self.invalid(number, None, format!("it ends #{}, which is not the run under way", run.intent));
+        }
+        if run.prev != prev {
+            self.invalid(number, None, "it does not follow the stream's last run");
+        }
+        for body in run.exchanges.iter().chain(&run.changes) {
+            self.body(number, body)?;
+        }
+        if let Some(list) = &run.exchanges
+            && let Some(bytes) = self.offline.body(list)?
+        {
+            let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
+            if lines.len() != run.calls as usize {
+                self.invalid(
+                    number,
+                    None,
+                    format!("it counts {} calls, and its list holds {}", run.calls, lines.len()),
+                );
+            }
+            for (row, line) in (0..).zip(lines) {
+                match serde_json::from_slice::<domain::Exchange>(line) {
+                    Ok(exchange) => {
+                        for body in exchange.body.iter().chain(&exchange.request_body) {
+                            self.body(number, body)?;
+                        }
+                    }
+                    Err(error) => self.invalid(number, Some(row), format!("an exchange does not read: {error}")),
+                }
+            }
+        }
+        for population in &run.populations {
+            self.meaning.populations += 1;
+            let rows = match &population.manifest {
+                Some(manifest) => match self.body(number, manifest)? {
+                    Some(bytes) => population_lines(&bytes)?,
+                    None => continue,
+                },
+                None => Vec::new(),
+            };
+            if rows.len() as u64 != population.count {
+                let (kind, count) = (&population.kind, population.count);
+                self.invalid(
+                    number,
+                    None,
+                    format!("it counts {count} of {kind}, and its manifest holds {}", rows.len()),
+                );
+            }
+            if !rows.is_sorted_by(|a, b| a.0 < b.0) {
+                self.invalid(number, None, format!("the manifest of {} is not in order", population.kind));
+            }
+            for (_, body) in &rows {
+                self.body(number, body)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn observations(&mut self, number: u64, observations: &domain::entry::Observations) -> Result<(), ReadError> {
+        let Some(manifest) = &observations.manifest else { return Ok(()) };
+        self.meaning.judgements += 1;
+        let Some(bytes) = self.body(number, manifest)? else { return Ok(()) };
+        let rows: Vec<ObservationLine> = observation_lines(&bytes)?;
+        if rows.len() as u64 != observations.rows {
+            self.invalid(
+                number,
+                None,
+                format!("it counts {} rows, and its manifest holds {}", observations.rows, rows.len()),
+            );
+        }
+        let mut counts: BTreeMap<&domain::CheckId, domain::CheckCounts> = BTreeMap::new();
+        for row in &rows {
+            counts.entry(&row.check).or_default().add(row.value);
+        }
+        for line in &observations.checks {
+            if counts.remove(&line.check).unwrap_or_default() != line.counts {
+                self.invalid(number, None, format!("its counts for {} are not those of its rows", line.check));
+            }
+        }
+        if let Some(check) = counts.keys().next() {
+            self.invalid(number, None, format!("it has rows of {check}, which it does not count"));
+        }
+        for row in &rows {
+            self.body(number, &row.body)?;
+        }
+        Ok(())
+    }
+
+    /// A body, counted as absent when it is not there. Its bytes are those committed to: reading it proves that.
+    fn body(&mut self, number: u64, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
+        let seen = !self.seen.insert(id.clone());
+        match self.offline.body(id) {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) if seen => Ok(None),
+            Ok(None) => {
+                self.meaning.absent_bodies += 1;
+                self.missing(number, format!("the body {id} that it names is not there"));
+                Ok(None)
+            }
+            Err(error) => {
+                self.invalid(number, None, format!("the body {id} that it names does not verify: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Holds the slots that schedules promised against the outcomes they got.
+    fn count_slots(&mut self) {
+        let streams = std::mem::take(&mut self.streams);
+        for (id, stream) in streams {
+            if stream.open.is_some() {
+                self.meaning.under_way += 1;
+            }
+            let mut settled = stream.settled.clone();
+            settled.sort();
+            for pair in settled.windows(2) {
+                if let [(_, last, earlier, _), (first, _, entry, _)] = pair
+                    && first <= last
+                {
+                    self.invalid(
+                        *entry,
+                        None,
+                        format!("it gives the slot {first} of {id} a second outcome, after #{earlier}"),
+                    );
+                }
+            }
+            for (place, (entry, expression, zone, from)) in stream.schedules.iter().enumerate() {
+                let Some(expression) = expression else { continue };
+                let schedule = match Schedule::parse(expression, zone.as_deref()) {
+                    Ok(schedule) => schedule,
+                    Err(error) => {
+                        self.invalid(*entry, None, format!("its schedule does not read: {error}"));
+                        continue;
+                    }
+                };
+                // Slots that were not yet late when the ledger ended are not owed.
+                let until =
+                    stream.schedules.get(place + 1).map_or(self.last_at.minus(schedule.lateness()), |next| next.3);
+                let until = until.min(
+                    stream
+                        .open
+                        .and_then(|(_, slot)| slot)
+                        .map_or(until, |slot| slot.0.minus(domain::Duration::from_millis(1))),
+                );
+                let Some(owed) = schedule.slots_within(*from, until) else { continue };
+                let mut had = 0;
+                for (first, last, _, kind) in &settled {
+                    let within = schedule
+                        .slots_within(first.0.minus(domain::Duration::from_millis(1)).max(*from), last.0.min(until));
+                    let count = within.map_or(0, |within| within.count);
+                    had += count;
+                    if let Some(slots) = self.meaning.slots.get_mut(*kind) {
+                        *slots += count;
+                    }
+                }
+                if had != owed.count {
+                    let what =
+                        format!("its schedule promised {} slots up to {until}, and {had} have an outcome", owed.count);
+                    self.missing(*entry, what);
+                }
+            }
+        }
+    }
+}
