@@ -108,6 +108,7 @@ Leave \"full scope allowed\" on and \"use lightweight access token\" off: the ro
             realm: self.realm.clone(),
             client_id: self.client_id.clone(),
             client_secret,
+            page: super::PAGE,
         }))
     }
 }

@@ -156,6 +156,7 @@ pub(crate) static COLLECTORS: &[CollectorSpec] = &[
             GROUP_CHILDREN,
             GROUP_MEMBERS,
             CREDENTIALS,
+            EVENTS_CONFIG,
             ADMIN_EVENTS,
             USER,
         ],
@@ -179,7 +180,7 @@ pub(crate) static COLLECTORS: &[CollectorSpec] = &[
         version: 1,
         about: "Reads every client: which flows it may use and where it may return to.",
         default_schedule: "22 * * * *",
-        calls: &[TOKEN, CLIENTS, ADMIN_EVENTS, USER],
+        calls: &[TOKEN, CLIENTS, EVENTS_CONFIG, ADMIN_EVENTS, USER],
         yields: &[TypeSpec {
             kind: CLIENT_KIND,
             about: "An application that signs people in through the realm, or itself.",

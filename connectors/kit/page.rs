@@ -7,65 +7,63 @@ use serde_json::Value;
 use url::Url;
 
 use crate::view::Mark;
-use crate::{CallSpec, Recorder, Unread};
+use crate::{Answer, CallSpec, Recorder, Unread};
 
 /// What a walk through a list found.
 #[derive(Debug)]
 pub struct Pages {
     /// The items, each with the exchange it came from.
     pub items: Vec<(Value, Mark)>,
+    /// The last page that was answered; an empty list has one too.
+    pub last: Option<Mark>,
     /// Why the end was not reached; `None` when it was.
     pub stopped: Option<Unread>,
 }
 
 impl Pages {
-    fn stopped(items: Vec<(Value, Mark)>, unread: Unread) -> Self {
-        Pages { items, stopped: Some(unread) }
+    fn ended(items: Vec<(Value, Mark)>, last: Option<Mark>, stopped: Option<Unread>) -> Self {
+        Pages { items, last, stopped }
     }
 }
 
-/// Walks a list by offset: `page(first, max)` makes the request of a page. A page shorter than `max` is the last.
+/// Walks a list by offset: `page(first, max)` asks for a page. A page shorter than `max` is the last.
 ///
 /// Each page begins with the last item of the one before it. That costs one item a page, and shows a page that was lost,
 /// a list that shifted while it was read, and a source that ignores the offset.
-pub async fn offset_pages(
+pub async fn offset_pages<F>(
     recorder: &Recorder,
     call: &'static CallSpec,
     max: usize,
-    page: impl Fn(usize, usize) -> Option<http::Request<Bytes>> + Send,
-) -> Pages {
+    page: impl Fn(usize, usize) -> F + Send,
+) -> Pages
+where
+    F: Future<Output = Result<Answer, Unread>> + Send,
+{
     let max = max.max(2);
     let mut items: Vec<(Value, Mark)> = Vec::new();
+    let mut last = None;
     for _ in 0..recorder.limits().pages {
         let first = items.len().saturating_sub(1);
-        let Some(request) = page(first, max) else { return Pages::stopped(items, no_address(call)) };
-        let got = match recorder.exchange(call, request).await {
-            Ok(answer) => answer.json().map(|value| (value, answer.mark)),
-            Err(unread) => Err(unread),
+        let (found, mark) = match page(first, max).await.and_then(list) {
+            Ok(found) => found,
+            Err(unread) => return Pages::ended(items, last, Some(unread)),
         };
-        let (found, mark) = match got {
-            Ok((Value::Array(found), mark)) => (found, mark),
-            Ok((_, mark)) => return Pages::stopped(items, mark.malformed("the answer is not a list")),
-            Err(unread) => return Pages::stopped(items, unread),
-        };
-        let last = found.len() < max;
+        last = Some(mark);
+        let whole = found.len() < max;
         let mut found = found.into_iter();
         if let Some((before, _)) = items.last()
             && found.next().as_ref() != Some(before)
         {
-            let unread = Unread {
-                permission: None,
-                ..mark.unread(GapReason::Truncated, "a page was lost, or the list shifted")
-            };
-            return Pages::stopped(items, unread);
+            let unread = mark.unread(GapReason::Truncated, "a page was lost, or the list shifted");
+            return Pages::ended(items, last, Some(Unread { permission: None, ..unread }));
         }
         items.extend(found.map(|item| (item, mark)));
-        if last {
-            return Pages { items, stopped: None };
+        if whole {
+            return Pages::ended(items, last, None);
         }
     }
     let unread = over_limit(recorder, call);
-    Pages::stopped(items, unread)
+    Pages::ended(items, last, Some(unread))
 }
 
 /// Walks a list by its next links (RFC 8288), beginning at `first`. The recorder refuses a link that leads away from the
@@ -77,30 +75,35 @@ pub async fn link_pages(
     page: impl Fn(&Url) -> Option<http::Request<Bytes>> + Send,
 ) -> Pages {
     let mut items: Vec<(Value, Mark)> = Vec::new();
+    let mut last = None;
     let mut at = first;
     for _ in 0..recorder.limits().pages {
-        let Some(request) = page(&at) else {
-            return Pages {
-                items,
-                stopped: Some(Unread::unsent(call, GapReason::Refused, "a next link that is no address")),
-            };
-        };
+        let Some(request) = page(&at) else { return Pages::ended(items, last, Some(no_address(call))) };
         let answer = match recorder.exchange(call, request).await {
             Ok(answer) => answer,
-            Err(unread) => return Pages::stopped(items, unread),
+            Err(unread) => return Pages::ended(items, last, Some(unread)),
         };
-        match answer.json() {
-            Ok(Value::Array(found)) => items.extend(found.into_iter().map(|item| (item, answer.mark))),
-            Ok(_) => return Pages::stopped(items, answer.mark.malformed("the answer is not a list")),
-            Err(unread) => return Pages::stopped(items, unread),
-        }
-        match next_link(&answer.headers, &at) {
+        let next = next_link(&answer.headers, &at);
+        let (found, mark) = match list(answer) {
+            Ok(found) => found,
+            Err(unread) => return Pages::ended(items, last, Some(unread)),
+        };
+        last = Some(mark);
+        items.extend(found.into_iter().map(|item| (item, mark)));
+        match next {
             Some(next) => at = next,
-            None => return Pages { items, stopped: None },
+            None => return Pages::ended(items, last, None),
         }
     }
     let unread = over_limit(recorder, call);
-    Pages::stopped(items, unread)
+    Pages::ended(items, last, Some(unread))
+}
+
+fn list(answer: Answer) -> Result<(Vec<Value>, Mark), Unread> {
+    match answer.json()? {
+        Value::Array(found) => Ok((found, answer.mark)),
+        _ => Err(answer.mark.malformed("the answer is not a list")),
+    }
 }
 
 fn over_limit(recorder: &Recorder, call: &'static CallSpec) -> Unread {

@@ -61,8 +61,8 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Nothing was sent.
-    pub(crate) fn unsent(call: &'static CallSpec, reason: GapReason, detail: impl Into<String>) -> Self {
+    /// Something that was not even sent.
+    pub fn unsent(call: &'static CallSpec, reason: GapReason, detail: impl Into<String>) -> Self {
         Unread { reason, call: call.name, permission: None, detail: detail.into(), exchange: None, answer: None }
     }
 }

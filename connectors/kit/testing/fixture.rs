@@ -70,6 +70,13 @@ impl Fixture {
         self
     }
 
+    /// Answers from `other` what this one does not hold.
+    pub fn then(mut self, other: Fixture) -> Self {
+        self.exchanges.extend(other.exchanges);
+        self.offset = self.offset.or(other.offset);
+        self
+    }
+
     /// The answer to a request: the first one recorded, or a page of a list recorded whole.
     pub fn answer(&self, method: &str, target: &str) -> Option<Recorded> {
         let exact = self.exchanges.iter().find(|e| e.method == method && e.target == target);
@@ -86,10 +93,12 @@ impl Fixture {
         let (first, max) = self.offset.as_ref()?;
         let (from, length) = (parameter(target, first)?, parameter(target, max)?);
         let bare = |target: &str| without(target, &[first, max]);
-        let whole = self.exchanges.iter().find(|e| {
+        let path = |target: &str| target.split('?').next().map(str::to_owned);
+        let same_path = self.exchanges.iter().filter(|e| e.method == method && path(&e.target) == path(target));
+        let whole = same_path.into_iter().find(|e| {
             let all = parameter(&e.target, first) == Some(0)
                 && parameter(&e.target, max).is_some_and(|max| items(&e.body).is_some_and(|items| items.len() < max));
-            e.method == method && all && bare(&e.target) == bare(target)
+            all && bare(&e.target) == bare(target)
         })?;
         let page: Vec<_> = items(&whole.body)?.into_iter().skip(from).take(length).collect();
         Some(Recorded { body: serde_json::to_string(&page).ok()?, target: target.to_owned(), ..whole.clone() })
