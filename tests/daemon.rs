@@ -1,0 +1,71 @@
+//! The daemon's day: a drift is seen, recorded, told and resolved, through the public doors only.
+
+use std::time::Duration;
+
+use domain::FindingValue;
+use world::{Drift, World};
+
+use crate::support::{Setup, now};
+
+fn world() -> (World, world::Server) {
+    let world = World::new(7, 40, now().millis());
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    (world, server)
+}
+
+#[test]
+fn a_drift_is_seen_told_once_and_resolved_once_it_is_undone() {
+    let (world, server) = world();
+    let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", server.url()));
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(2);
+    let truth = world.truth();
+    let deviating: usize = truth.checks.values().map(|verdicts| verdicts.deviates.len()).sum();
+    assert_eq!(daemon.api().deviations().len(), deviating, "all that was wrong from the start, and nothing else");
+    assert!(daemon.api().deviations().iter().all(|alert| alert.baseline), "a first look is a baseline");
+
+    world.drift(Drift::BruteForceOff, "dora").unwrap();
+    let alert = daemon.wait("the deviation", |api| api.deviation("keycloak.realm.brute_force"));
+    assert!(!alert.baseline);
+    assert_eq!(alert.was.as_ref().unwrap().values["brute_force"], true);
+    assert_eq!(alert.is.as_ref().unwrap().values["brute_force"], false);
+    assert!(alert.who.as_ref().unwrap().name.starts_with("dora"), "{:?}", alert.who);
+    daemon.wait("the alert", |_| {
+        world.received().iter().any(|one| one.json().to_string().contains("keycloak.realm.brute_force")).then_some(())
+    });
+
+    world.undo(Drift::BruteForceOff, "dora").unwrap();
+    daemon.wait("the resolve", |api| api.deviation("keycloak.realm.brute_force").is_none().then_some(()));
+    daemon.wait("both deliveries", |api| (api.facts("delivery").len() >= 4).then_some(()));
+    let told: Vec<String> = daemon.api().facts("delivery").iter().map(|fact| fact["tells"].to_string()).collect();
+    let count = |what: &str| told.iter().filter(|tells| tells.contains(what)).count();
+    assert_eq!((count("firing"), count("resolved")), (1, 1), "{told:?}");
+
+    let changes: Vec<_> = daemon.api().facts("deviation");
+    let of_check = |fact: &&serde_json::Value| fact["check"] == "keycloak.realm.brute_force";
+    let steps: Vec<_> = changes.iter().filter(of_check).map(|fact| fact["change"].clone()).collect();
+    assert_eq!(steps, ["opened", "resolved"]);
+
+    let (code, took) = daemon.stop();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let (exit, said) = setup.verify();
+    assert_eq!(exit, 0, "{said}");
+}
+
+#[test]
+fn findings_are_drawn_for_every_control_and_silence_is_never_in_favour() {
+    let (_world, server) = world();
+    let setup = Setup::of_world(&server);
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    let controls: web::Listing<query::ControlView> = daemon.wait("findings", |api| api.get("controls/iso27001-2022"));
+    assert_eq!(controls.items.len(), 93);
+    for view in &controls.items {
+        if view.links.is_empty() {
+            assert_eq!(view.value, FindingValue::NotEvidenced, "{}", view.control);
+        }
+    }
+    assert!(controls.items.iter().any(|view| view.value == FindingValue::Nonconforming));
+}

@@ -1,0 +1,9 @@
+//! The tests of the whole program: one binary, so that it is linked once.
+
+// The attribute tells the lints that this is test code, helpers included.
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tidy;

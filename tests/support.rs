@@ -1,0 +1,284 @@
+//! What the tests of the whole program share: a daemon as a child process, its settings, and its answers.
+//!
+//! Everything goes through the public doors: the binary, its settings file, its API, its data directory.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use domain::Timestamp;
+use kit::http::{HeaderMap, Method, StatusCode};
+use kit::outbound::Outbound;
+use query::{Alert, ChangeView, EntryView, StreamView};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use web::Listing;
+
+/// Nothing that is waited for takes longer, unless something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Settings of a test's daemon, with what most tests need.
+pub(crate) struct Setup {
+    /// The folder that holds settings, secrets and data; gone with the test.
+    pub(crate) dir: TempDir,
+    /// The address of the Keycloak that is watched.
+    pub(crate) url: String,
+    /// Its realm.
+    pub(crate) realm: String,
+    /// The reader's client.
+    pub(crate) client: String,
+    /// How often everything is collected.
+    pub(crate) schedule: String,
+    /// More settings, as YAML at the top level: `alerts`, `limits` …
+    pub(crate) more: String,
+}
+
+impl Setup {
+    /// Watches a Keycloak as the client `client` of `realm`, whose secret is `secret`.
+    pub(crate) fn new(url: &str, realm: &str, client: &str, secret: &str) -> Setup {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("reader.secret"), secret).unwrap();
+        fs::write(dir.path().join("hook.secret"), "whsec_dGVzdHMgb25seTogbm90IGEgc2VjcmV0IGF0IGFsbA==").unwrap();
+        Setup {
+            dir,
+            url: url.to_owned(),
+            realm: realm.to_owned(),
+            client: client.to_owned(),
+            schedule: "every: 1s".to_owned(),
+            more: String::new(),
+        }
+    }
+
+    /// Watches the simulated organisation.
+    pub(crate) fn of_world(server: &world::Server) -> Setup {
+        Setup::new(&server.url(), world::REALM, world::READER, world::READER_SECRET)
+    }
+
+    /// With more settings, as YAML at the top level.
+    pub(crate) fn with(mut self, more: &str) -> Setup {
+        self.more.push_str(more);
+        self
+    }
+
+    /// With another schedule for every collector.
+    pub(crate) fn every(mut self, schedule: &str) -> Setup {
+        self.schedule = schedule.to_owned();
+        self
+    }
+
+    /// With a signed webhook to `url`.
+    pub(crate) fn with_webhook(self, url: &str) -> Setup {
+        let secret = self.dir.path().join("hook.secret").display().to_string();
+        self.with(&format!(
+            "alerts:\n  receivers:\n  - name: hook\n    webhook: {{url: '{url}', secret: {{file: {secret}}}, allow_private: true}}\n"
+        ))
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The settings file.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.dir.path().join("evidenced.yaml")
+    }
+
+    /// Writes the settings file, with free ports.
+    pub(crate) fn write(&self) {
+        let (dir, web, health) = (self.dir.path().display(), free_port(), free_port());
+        let Setup { url, realm, client, schedule, more, .. } = self;
+        let text = format!(
+            "organisation: Acme\ndata: {dir}/data\nweb: {{listen: '127.0.0.1:{web}'}}\nhealth: {{listen: '127.0.0.1:{health}'}}\n\
+             schedules: {{default: '{schedule}'}}\n{more}sources:\n  keycloak:\n  - name: acme\n    owner: identity team\n    \
+             url: {url}\n    realm: {realm}\n    client_id: {client}\n    client_secret: {{file: {dir}/reader.secret}}\n"
+        );
+        fs::write(self.settings(), text).unwrap();
+    }
+
+    /// Writes the settings, makes the data directory unless there is one, and starts a daemon.
+    pub(crate) fn start(&self) -> Daemon<'_> {
+        self.write();
+        self.start_as_written(&[])
+    }
+
+    /// Starts a daemon with the settings file as it is, and more arguments to `run`.
+    pub(crate) fn start_as_written(&self, args: &[&str]) -> Daemon<'_> {
+        let log = self.dir.path().join("daemon.log");
+        let child = Command::new(binary())
+            .args(["run", "--init", "--until-stdin-ends", "--config"])
+            .arg(self.settings())
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(fs::OpenOptions::new().create(true).append(true).open(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Daemon { child, setup: self, log, api: Api::new(&self.data().join("control.sock")) }
+    }
+
+    /// Runs a command of the program with these settings and waits for its end.
+    pub(crate) fn command(&self, args: &[&str]) -> Output {
+        Command::new(binary()).arg("--config").arg(self.settings()).args(args).output().unwrap()
+    }
+
+    /// Verifies the data directory with nothing but itself; gives the exit code and what was printed.
+    pub(crate) fn verify(&self) -> (i32, String) {
+        let output = Command::new(binary()).arg("verify").arg(self.data()).output().unwrap();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// The program under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_evidenced"))
+}
+
+/// A port of 127.0.0.1 that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running daemon; ended with the test.
+pub(crate) struct Daemon<'a> {
+    pub(crate) child: Child,
+    pub(crate) setup: &'a Setup,
+    log: PathBuf,
+    api: Api,
+}
+
+impl Daemon<'_> {
+    /// The daemon's API.
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// What the daemon has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until `done` gives something; fails with the log after [`PATIENCE`].
+    pub(crate) fn wait<T>(&mut self, what: &str, mut done: impl FnMut(&Api) -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = done(&self.api) {
+                return found;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the daemon ended ({ended:?}) while waiting for {what}:\n{}", self.log());
+            assert!(began.elapsed() < PATIENCE, "{what} did not come:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until every stream has ended `runs` more runs than now.
+    pub(crate) fn wait_for_runs(&mut self, runs: u64) -> Vec<StreamView> {
+        let count = |view: &StreamView| view.outcomes.iter().take(3).sum::<u64>();
+        let before: std::collections::BTreeMap<_, _> =
+            self.api.streams().into_iter().map(|view| (view.stream.clone(), count(&view))).collect();
+        self.wait("more runs", |api| {
+            let views = api.streams();
+            let enough = |view: &StreamView| count(view) >= before.get(&view.stream).copied().unwrap_or(0) + runs;
+            (views.len() >= 3 && views.iter().all(enough)).then_some(views)
+        })
+    }
+
+    /// Asks it to end, by SIGTERM, and waits; gives its exit code and how long it took.
+    pub(crate) fn stop(mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        signal(&self.child, "TERM");
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (self.child.wait().unwrap().code(), began.elapsed())
+    }
+
+    /// Kills it, as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// Sends a signal to a child by its name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The API over the control socket.
+pub(crate) struct Api {
+    client: Outbound,
+    runtime: Runtime,
+}
+
+impl Api {
+    fn new(socket: &Path) -> Api {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(async { Outbound::over_socket(socket) }).unwrap();
+        Api { client, runtime }
+    }
+
+    /// An answer of the API; `None` when there is none, or none yet.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let url = format!("http://localhost/api/v1/{path}").parse().unwrap();
+        let ask = self.client.ask(Method::GET, &url, HeaderMap::new(), Default::default(), Duration::from_secs(10));
+        let answer = self.runtime.block_on(ask).ok()?;
+        (answer.status() == StatusCode::OK).then(|| serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    /// All streams; none while the daemon is starting.
+    pub(crate) fn streams(&self) -> Vec<StreamView> {
+        self.get::<Listing<StreamView>>("streams").map(|list| list.items).unwrap_or_default()
+    }
+
+    /// One stream by its collector.
+    pub(crate) fn stream(&self, collector: &str) -> Option<StreamView> {
+        self.streams().into_iter().find(|view| view.stream.collector().as_str() == collector)
+    }
+
+    /// Open deviations.
+    pub(crate) fn deviations(&self) -> Vec<Alert> {
+        self.get::<Listing<Alert>>("deviations").map(|list| list.items).unwrap_or_default()
+    }
+
+    /// The open deviation of a check, if there is one.
+    pub(crate) fn deviation(&self, check: &str) -> Option<Alert> {
+        self.deviations().into_iter().find(|alert| alert.check.as_ref().is_some_and(|id| id.as_str() == check))
+    }
+
+    /// The latest changes, newest first.
+    pub(crate) fn changes(&self) -> Vec<ChangeView> {
+        self.get::<Listing<ChangeView>>("changes?limit=200").map(|list| list.items).unwrap_or_default()
+    }
+
+    /// Every entry from `from` on, in order.
+    pub(crate) fn entries(&self, from: u64) -> Vec<EntryView> {
+        (from..).map_while(|number| self.get(&format!("entries/{number}"))).collect()
+    }
+
+    /// Entries of one kind, as they stand in the ledger.
+    pub(crate) fn facts(&self, kind: &str) -> Vec<Value> {
+        self.entries(0).into_iter().filter(|view| view.kind == kind).map(|view| view.fact).collect()
+    }
+}
+
+/// Now, by the machine's clock.
+pub(crate) fn now() -> Timestamp {
+    domain::Clock::now(&evidenced::clock::SystemClock)
+}
