@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::SignedCheckpoint;
+use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::disk::{self, Disk, DiskFile, Open};
 use crate::note::VerifierKey;
 
@@ -37,6 +37,12 @@ pub(crate) fn read(disk: &dyn Disk, ledger: &Path) -> io::Result<Option<Vec<u8>>
 /// The record of a note in the log.
 pub(crate) fn record(note: &str) -> String {
     format!("{note}\n")
+}
+
+/// The length of the record of a checkpoint that a key named after its origin signs alone.
+pub(crate) fn record_length(checkpoint: &Checkpoint) -> usize {
+    // A blank line, an em dash and a space, the name, a space, 68 bytes in base64, and two newlines.
+    checkpoint.to_string().len() + 1 + 4 + checkpoint.origin.len() + 1 + 92 + 2
 }
 
 /// Finds the record of `note` near the end of the log: where it ends, and the bytes that follow it, which an

@@ -270,7 +270,8 @@ impl Log {
             Err(error) if disk::is_full(&error) => return Err(self.take_back_segment(&path, error)),
             Err(error) => return Err(fatal((doing, error.into()))),
         };
-        file.sync().and_then(|()| self.segment_dir.sync()).map_err(|error| fatal((doing, error.into())))?;
+        // The header becomes durable with the first entries; until then the name is all that matters.
+        self.segment_dir.sync().map_err(|error| fatal((doing, error.into())))?;
         let len = header.len() as u64;
         Ok(OpenSegment { first, file, len, digest: Sha256::new_with_prefix(&header), sealed: false })
     }

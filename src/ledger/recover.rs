@@ -219,6 +219,10 @@ impl Log {
             return Err(OpenError::NotCreated(dir.to_owned()));
         }
         let held = lock(disk.as_ref(), dir)?;
+        // What the last life saw fail may be seen now and yet be lost: made durable before anything rests on it.
+        for dir in [dir, &segment::dir(dir)] {
+            at(dir, disk.open_dir(dir).and_then(|dir| dir.sync()))?;
+        }
         if !at(guard_dir, guard::exists(disk.as_ref(), guard_dir))? {
             return Err(without_guard(disk.as_ref(), dir, guard_dir)?);
         }
@@ -237,10 +241,6 @@ impl Log {
         let mut recovery = Recovery { size: guard.mark().size, dropped_bytes: scan.surplus_bytes(), finished: 0 };
         guard.mend()?;
         let segment = scan.drop_surplus(disk.as_ref(), dir, segment_dir.as_ref())?;
-        if !leftover.is_empty() {
-            let path = checkpoints::log_path(dir);
-            at(&path, checkpoints.set_len(checkpoints_end).and_then(|()| checkpoints.sync()))?;
-        }
         let mut log = Log {
             disk,
             dir: dir.to_owned(),
@@ -409,9 +409,8 @@ fn check_leftover(
             OpenError::RolledBack { local: signed.checkpoint.size, guard: mark.size }
         });
     }
-    // The longest record of ours: name twice, size, root, signature and what stands between.
-    let longest = 2 * key.name().len() + 256;
-    if leftover.len() > longest || published_size == mark.size {
+    // A torn record of the guard's checkpoint will be written over by the same one, whole.
+    if leftover.len() > checkpoints::record_length(mark) || published_size == mark.size {
         let what = "more follows the published checkpoint than one append leaves";
         return Err(Damage { file, offset, entry: None, what }.into());
     }
@@ -562,9 +561,11 @@ impl Scan {
             at(&path, disk.remove(&path).and_then(|()| segment_dir.sync()))?;
         }
         let Some(last) = self.last.take() else { return Ok(None) };
+        let path = segment::path(dir, last.first);
         if self.surplus > 0 {
-            at(&segment::path(dir, last.first), last.file.set_len(last.len).and_then(|()| last.file.sync()))?;
+            at(&path, last.file.set_len(last.len))?;
         }
+        at(&path, last.file.sync())?;
         Ok(Some(last))
     }
 }

@@ -72,11 +72,11 @@ fn subtree_by_definition(before: &Frontier, leaves: &[Hash], start: u64, len: u6
     if len == 0 {
         return None;
     }
-    if start + len <= before.size {
-        return before.peak(start, len);
+    if let Some(peak) = before.peak(start, len) {
+        return Some(peak);
     }
     if len == 1 {
-        return leaves.get(usize::try_from(start - before.size).ok()?).copied();
+        return leaves.get(usize::try_from(start.checked_sub(before.size)?).ok()?).copied();
     }
     let k = split(len);
     let left = subtree_by_definition(before, leaves, start, k)?;

@@ -183,29 +183,19 @@ impl ModelDisk {
     /// Loses power and starts again: only what was durable is there, and of what was not, what `rng` keeps. Locks
     /// are gone.
     pub fn lose_power(&self, rng: &mut Rng) {
-        let mut state = self.state();
         // Whole ways of losing things first: nothing kept, everything kept, a coin for each.
         let mode = rng.below(4);
-        let keep = |rng: &mut Rng| match mode {
+        let mut keep = |rng: &mut Rng| match mode {
             0 => false,
             1 => true,
             _ => rng.coin(),
         };
-        for file in &mut state.files {
-            file.crash(&mut |rng| keep(rng), rng);
-        }
-        for dir in state.dirs.values_mut() {
-            for change in std::mem::take(&mut dir.pending) {
-                if keep(rng) {
-                    apply(&mut dir.durable, change);
-                }
-            }
-            dir.seen = dir.durable.clone();
-        }
-        state.forget_unreachable();
-        state.locks.clear();
-        state.dark = false;
-        state.fault = None;
+        self.state().lose_power(&mut keep, rng);
+    }
+
+    /// Loses power and starts again with what was durable and nothing else. Locks are gone.
+    pub fn lose_everything_unsynced(&self) {
+        self.state().lose_power(&mut |_| false, &mut Rng::new(0));
     }
 
     /// Ends the process and starts another without losing power: everything that was seen is still seen. Locks are
@@ -338,6 +328,24 @@ impl State {
         }
         let (dir, name) = parts(path)?;
         self.dirs.get(&dir)?.seen.get(&name).copied()
+    }
+
+    fn lose_power(&mut self, keep: &mut dyn FnMut(&mut Rng) -> bool, rng: &mut Rng) {
+        for file in &mut self.files {
+            file.crash(keep, rng);
+        }
+        for dir in self.dirs.values_mut() {
+            for change in std::mem::take(&mut dir.pending) {
+                if keep(rng) {
+                    apply(&mut dir.durable, change);
+                }
+            }
+            dir.seen = dir.durable.clone();
+        }
+        self.forget_unreachable();
+        self.locks.clear();
+        self.dark = false;
+        self.fault = None;
     }
 
     /// Directories whose own name did not survive are gone with all they held.

@@ -168,7 +168,7 @@ fn no_synced_body_is_lost_wherever_a_fault_strikes() {
                 let told = format!("{harm:?} at {at} ({}), seed {seed}", trace[at as usize]);
                 // What one start made of it must itself survive a power loss.
                 drop(open(&after).unwrap_or_else(|error| panic!("{told}: {error:?}")));
-                after.lose_power(&mut Rng::new(seed));
+                after.lose_everything_unsynced();
                 let mut bodies = open(&after).unwrap_or_else(|error| panic!("{told}: {error:?}"));
                 for (n, (commitment, location)) in durable.iter().enumerate() {
                     let read = bodies.read_salted(*location).unwrap_or_else(|error| panic!("{told}: {error:?}"));

@@ -222,6 +222,22 @@ fn intake_stops_before_the_disk_is_full_and_goes_on_when_space_returns() {
 }
 
 #[test]
+fn what_did_not_fit_is_taken_back_whole_and_a_shorter_batch_fits_in_its_place() {
+    let disk = small_ledger(1);
+    let (mut log, _) = open(&disk).unwrap();
+    let segment = dir().join("seg/00000000000000000000.seg");
+    let before = disk.content(&segment).unwrap();
+    // Free space is asked for first; the write of the frames comes next.
+    disk.set_fault(Some(Fault { at: 1, harm: Harm::NoSpace }));
+    assert!(matches!(log.append(&entries(2..6)), Err(AppendError::Full(_))));
+    assert_eq!(disk.content(&segment).unwrap(), before);
+    log.append(&entries(2..3)).unwrap();
+    drop(log);
+    assert_eq!(open(&disk).unwrap().1.dropped_bytes, 0);
+    assert_eq!(verify(&disk).exit_code(Level::Signed), 0);
+}
+
+#[test]
 fn the_key_from_the_first_entry_is_named_as_such() {
     let disk = small_ledger(2);
     let report = verify_on(disk.shared(), dir(), &VerifyOptions::default(), &mut |_| {});
