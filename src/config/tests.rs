@@ -221,7 +221,7 @@ fn a_cut_file_never_passes_as_something_else_and_never_panics() {
         }
     }
     // The whole file, cut at every character: whatever it says, it says it without a panic.
-    for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)).step_by(7) {
+    for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)).step_by(31) {
         let _ = is_refused(&text[..cut], false);
     }
 }

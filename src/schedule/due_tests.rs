@@ -1,8 +1,9 @@
 //! The decision, case by case: what happened before, the time, and what is to be done now.
 
 use domain::entry::{Fact, MissedReason, Schedule as Scheduled};
-use domain::{Slot, StreamId, Timestamp, Trigger};
+use domain::{GapReason, Slot, StreamId, Timestamp, Trigger};
 
+use super::walk_tests;
 use super::{Decision, OpenIntent, Resumed, Schedule, SlotRange, StreamState, Waiting, due};
 
 /// A time of 1 July 2026, UTC.
@@ -160,6 +161,23 @@ fn a_run_that_an_earlier_process_left_open_is_ended_first() {
             [Decision::Interrupted(open), missed_after, Decision::Start(Trigger::CatchUp)]
         );
     }
+}
+
+#[test]
+fn an_interrupted_run_keeps_no_later_slot_from_starting() {
+    // Recorded as failed when the daemon came back at 11:10: what was lost in between was lost to its absence.
+    let trigger = Trigger::Slot(slot("10:15:00"));
+    let facts = [
+        walk_tests::scheduled(Some(&quarter()), at("10:05:00")),
+        walk_tests::intent(trigger),
+        walk_tests::run(1, trigger, at("10:15:46"), at("11:10:00"), Some(GapReason::Interrupted)),
+    ];
+    let known = Resumed::from_entries(&stream(), (0..).zip(&facts)).unwrap().unwrap();
+    let mut state = StreamState::resume(stream(), known);
+    assert_eq!(
+        decisions(&mut state, at("11:10:00")),
+        [missed("10:30:00", "11:00:00", 3, MissedReason::NotRunning), Decision::Start(Trigger::CatchUp)]
+    );
 }
 
 #[test]

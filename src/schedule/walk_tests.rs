@@ -191,7 +191,7 @@ fn parse(expression: &str) -> Schedule {
     Schedule::parse(expression, Some("Europe/Berlin")).unwrap()
 }
 
-fn scheduled(schedule: Option<&Schedule>, from: Timestamp) -> Fact {
+pub(super) fn scheduled(schedule: Option<&Schedule>, from: Timestamp) -> Fact {
     Fact::Schedule(Scheduled {
         stream: stream(),
         expression: schedule.map(|schedule| schedule.expression().to_owned()),
@@ -200,11 +200,11 @@ fn scheduled(schedule: Option<&Schedule>, from: Timestamp) -> Fact {
     })
 }
 
-fn intent(trigger: Trigger) -> Fact {
+pub(super) fn intent(trigger: Trigger) -> Fact {
     Fact::Intent(Intent { stream: stream(), trigger, after: TreeHead { size: 0, root: String::new() } })
 }
 
-fn run(intent: u64, trigger: Trigger, started: Timestamp, ended: Timestamp, gap: Option<GapReason>) -> Fact {
+pub(super) fn run(intent: u64, trigger: Trigger, started: Timestamp, ended: Timestamp, gap: Option<GapReason>) -> Fact {
     let gaps = gap.map(|reason| Gap {
         reason,
         call: String::new(),
