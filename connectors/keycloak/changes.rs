@@ -61,7 +61,7 @@ pub(crate) async fn collect(
 /// Whether admin events are recorded at all; an empty list does not say so.
 pub(crate) async fn recorded(session: &Session<'_>) -> Result<bool, Unread> {
     let answer = session.get(&EVENTS_CONFIG, &["events", "config"], &[]).await?;
-    session.rights.check("events", answer.mark)?;
+    session.allowed("events", answer.mark).await?;
     let value = answer.json()?;
     View::object(&value, answer.mark)?.bool("adminEventsEnabled")
 }
@@ -87,7 +87,7 @@ async fn events(session: &Session<'_>, run: &mut RunBuilder, kinds: &[&str]) -> 
         let of_kind = kinds.iter().map(|kind| ("resourceTypes", *kind));
         let query: Vec<(&str, &str)> = of_kind.chain([("first", first.as_str()), ("max", max.as_str())]).collect();
         let answer = session.get(&ADMIN_EVENTS, &["admin-events"], &query).await?;
-        session.rights.check("events", answer.mark)?;
+        session.allowed("events", answer.mark).await?;
         let value = answer.json()?;
         let rows = View::list(&value, answer.mark)?;
         for row in &rows {

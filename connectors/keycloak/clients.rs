@@ -40,7 +40,7 @@ pub(crate) async fn list(session: &Session<'_>, reader: &str) -> Pages {
     let own = pages.items.iter().any(|(client, _)| client.get("clientId").and_then(Value::as_str) == Some(reader));
     if let (None, Some(mark)) = (&pages.stopped, pages.last) {
         let missing = mark.unread(GapReason::Truncated, "the reader's own client is not in the list");
-        pages.stopped = session.rights.check("clients", mark).err().or((!own).then_some(missing));
+        pages.stopped = session.allowed("clients", mark).await.err().or((!own).then_some(missing));
     }
     pages
 }

@@ -64,7 +64,10 @@ struct Person {
 
 async fn people(session: &Session<'_>, run: &mut RunBuilder) -> People {
     let pages = session.list(&USERS, &["users"], BRIEF).await;
-    let not_allowed = pages.last.and_then(|mark| session.rights.check("users", mark).err());
+    let not_allowed = match pages.last {
+        Some(mark) => session.allowed("users", mark).await.err(),
+        None => None,
+    };
     let mut people = People { by_id: BTreeMap::new(), stopped: pages.stopped.or(not_allowed) };
     for (value, mark) in &pages.items {
         match person(value, *mark) {
@@ -355,7 +358,7 @@ struct Credentials {
 /// `totp` is what the list of people says; a list of credentials without one would contradict it.
 async fn credentials(session: &Session<'_>, id: &str, totp: bool) -> Result<Credentials, Unread> {
     let answer = session.get(&CREDENTIALS, &["users", id, "credentials"], &[]).await?;
-    session.rights.check("users", answer.mark)?;
+    session.allowed("users", answer.mark).await?;
     let value = answer.json()?;
     let rows = View::list(&value, answer.mark)?;
     let types = rows.iter().map(|row| row.text("type").map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;

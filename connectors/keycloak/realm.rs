@@ -32,7 +32,7 @@ pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
 
 async fn read_realm(session: &Session<'_>) -> Result<(Value, Mark), Unread> {
     let answer = session.get(&REALM, &[], &[]).await?;
-    session.rights.check("realm", answer.mark)?;
+    session.allowed("realm", answer.mark).await?;
     Ok((answer.json()?, answer.mark))
 }
 
@@ -84,7 +84,7 @@ async fn settings(
 async fn events(session: &Session<'_>, found: &mut Found) -> Result<bool, Unread> {
     let read = async {
         let answer = session.get(&EVENTS_CONFIG, &["events", "config"], &[]).await?;
-        session.rights.check("events", answer.mark)?;
+        session.allowed("events", answer.mark).await?;
         Ok((answer.json()?, answer.mark))
     };
     let config = read.await;
@@ -119,7 +119,7 @@ fn admin_events_expiration(realm: &View<'_>) -> Result<i64, Unread> {
 
 async fn strong_executions(session: &Session<'_>, alias: &str) -> Result<(Vec<String>, Mark), Unread> {
     let answer = session.get(&EXECUTIONS, &["authentication", "flows", alias, "executions"], &[]).await?;
-    session.rights.check("realm", answer.mark)?;
+    session.allowed("realm", answer.mark).await?;
     let value = answer.json()?;
     let rows = View::list(&value, answer.mark)?;
     if rows.is_empty() {

@@ -21,8 +21,6 @@ pub(crate) struct Session<'a> {
     realm: &'a Realm,
     recorder: Arc<Recorder>,
     token: Mutex<Token>,
-    /// What the reader may see, by the token's own word.
-    pub(crate) rights: Rights,
     /// Who the realm takes us for.
     pub(crate) caller: String,
 }
@@ -31,25 +29,18 @@ struct Token {
     bearer: SecretString,
     /// When to fetch the next: before the realm stops taking this one.
     renew_at: Timestamp,
+    /// What the reader may see, by the token's own word.
+    rights: Rights,
 }
 
 /// The roles of `realm-management` that a token holds, composite ones resolved by Keycloak.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Rights(BTreeSet<String>);
+struct Rights(BTreeSet<String>);
 
 impl Rights {
-    /// Whether the reader truly sees what the role `view-…` shows. An answer of 200 does not say so: without the role
-    /// Keycloak answers with a stub or an empty list. The role `manage-…` shows the same.
-    pub(crate) fn may_view(&self, what: &str) -> bool {
+    /// Whether the reader truly sees what the role `view-…` shows; the role `manage-…` shows the same.
+    fn may_view(&self, what: &str) -> bool {
         self.0.contains(&format!("view-{what}")) || self.0.contains(&format!("manage-{what}"))
-    }
-
-    /// The gap for an answer that came although the reader may not look.
-    pub(crate) fn check(&self, what: &str, mark: Mark) -> Result<(), Unread> {
-        if self.may_view(what) {
-            return Ok(());
-        }
-        Err(mark.unread(GapReason::Denied, format!("answered, but the token holds no role view-{what}")))
     }
 }
 
@@ -57,7 +48,7 @@ impl<'a> Session<'a> {
     /// Signs in. The exchange says when the token was issued; of the token itself nothing is kept.
     pub(crate) async fn open(realm: &'a Realm, recorder: Arc<Recorder>) -> Result<Self, Unread> {
         let issued = sign_in(realm, &recorder).await?;
-        Ok(Session { realm, recorder, token: Mutex::new(issued.token), rights: issued.rights, caller: issued.caller })
+        Ok(Session { realm, recorder, token: Mutex::new(issued.token), caller: issued.caller })
     }
 
     /// Asks below the realm's admin address. A token that the realm no longer takes is renewed once.
@@ -94,6 +85,15 @@ impl<'a> Session<'a> {
         .await
     }
 
+    /// A gap for an answer that came although the reader may not look: without the role `view-…` Keycloak answers 200 as
+    /// well, with a stub or an empty list.
+    pub(crate) async fn allowed(&self, what: &str, mark: Mark) -> Result<(), Unread> {
+        if self.token.lock().await.rights.may_view(what) {
+            return Ok(());
+        }
+        Err(mark.unread(GapReason::Denied, format!("answered, but the token holds no role view-{what}")))
+    }
+
     /// The realm's name.
     pub(crate) fn realm_name(&self) -> &str {
         &self.realm.realm
@@ -124,7 +124,6 @@ impl<'a> Session<'a> {
 /// What signing in gave.
 struct Issued {
     token: Token,
-    rights: Rights,
     caller: String,
 }
 
@@ -146,7 +145,7 @@ async fn sign_in(realm: &Realm, recorder: &Recorder) -> Result<Issued, Unread> {
     let renew_at = asked.plus(Duration::from_millis(life.millis() / 5 * 4));
     let caller = claims.get("preferred_username").and_then(|v| v.as_str()).unwrap_or(&realm.client_id).to_owned();
     let rights = rights(&claims, management_client(&realm.realm));
-    Ok(Issued { token: Token { bearer: bearer.into(), renew_at }, rights, caller })
+    Ok(Issued { token: Token { bearer: bearer.into(), renew_at, rights }, caller })
 }
 
 fn form(realm: &Realm) -> Bytes {

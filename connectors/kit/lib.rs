@@ -50,8 +50,11 @@ pub use page::{Pages, link_pages, next_link, offset_pages};
 
 pub mod outbound;
 
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
+
+#[cfg(test)]
+mod tests;
 
 // Re-exported so that a connector needs no version of its own.
 pub use async_trait::async_trait;
