@@ -185,12 +185,19 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
     let reloading = tokio::spawn(reload(daemon.clone(), path, stop.clone()));
     let signals = tokio::spawn(stop_on_signal(stop.clone(), until_stdin_ends));
-    let deciding = daemon.decide_and_run(stop.clone());
-    let ended: Result<(), StoreError> = tokio::select! {
-        ended = deciding => ended,
-        told = telling => told.unwrap_or_else(|e| Err(StoreError::Stopped(format!("telling broke off: {e}")))),
-    };
+    // Telling ends early only when the store has stopped or nobody can be told; then deciding ends as well, in order.
+    let told = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let told = telling.await.unwrap_or_else(|e| Err(StoreError::Stopped(format!("telling broke off: {e}"))));
+            stop.cancel();
+            told
+        }
+    });
+    let decided = daemon.decide_and_run(stop.clone()).await;
     stop.cancel();
+    let told = tokio::time::timeout(Duration::from_secs(2), told).await;
+    let ended = decided.and(told.ok().and_then(Result::ok).unwrap_or(Ok(())));
     signals.abort();
     // Each of them ends by itself now, or is ended with the runtime.
     drop(tokio::time::timeout(Duration::from_secs(2), async { (serving.await, reloading.await) }).await);

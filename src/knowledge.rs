@@ -46,6 +46,7 @@ impl Knowledge {
 fn check_info(check: &checks::Check) -> CheckInfo {
     CheckInfo {
         title: check.title().to_owned(),
+        problem: check.problem().to_owned(),
         severity: check.severity(),
         severity_why: check.severity_why().to_owned(),
         first_action: check.first_action().to_owned(),

@@ -50,6 +50,11 @@ impl Check {
         &self.definition.title
     }
 
+    /// What is wrong when it deviates, in one line: the headline of an alert.
+    pub fn problem(&self) -> &str {
+        &self.definition.problem
+    }
+
     /// Why it matters.
     pub fn rationale(&self) -> &str {
         &self.definition.rationale

@@ -15,6 +15,7 @@ use serde_json::Value;
 pub(crate) struct Definition {
     pub(crate) id: CheckId,
     pub(crate) title: String,
+    pub(crate) problem: String,
     pub(crate) rationale: String,
     pub(crate) severity: Severity,
     pub(crate) severity_why: String,

@@ -74,6 +74,7 @@ fn words(definition: &Definition, document: &Document) -> Vec<Problem> {
         }
     };
     word("title".into(), &definition.title, true);
+    word("problem".into(), &definition.problem, true);
     word("rationale".into(), &definition.rationale, false);
     word("severity_why".into(), &definition.severity_why, true);
     word("first_action".into(), &definition.first_action, true);

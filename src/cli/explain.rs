@@ -170,6 +170,7 @@ fn explain_check(query: &Query<'_>, check: &checks::Check, out: &Output) -> anyh
     let severity = out.toned(tone_of_severity(check.severity()), check.severity().as_str());
     out.line(format!("severity   {severity}: {}", check.severity_why()));
     out.line(format!("because    {}", check.rationale()));
+    out.line(format!("deviating  {}", check.problem()));
     out.line(format!("speaks of  {} read by {}/{}", check.resource(), check.needs().source, check.needs().collector));
     if let Some(applies) = check.applies() {
         out.line(format!("applies    {applies}"));

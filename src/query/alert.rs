@@ -53,7 +53,7 @@ pub struct Alert {
     pub class: AlertClass,
     /// Whether it holds.
     pub state: AlertState,
-    /// One line that says what is wrong: the check's title for a deviation.
+    /// One line that says what is wrong: the check's own words for a deviation.
     pub title: String,
     /// The resource or stream by the name people know.
     pub subject: String,

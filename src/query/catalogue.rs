@@ -35,6 +35,8 @@ pub struct SourceInfo {
 pub struct CheckInfo {
     /// What is true when it conforms.
     pub title: String,
+    /// What is wrong when it deviates.
+    pub problem: String,
     /// How much a deviation matters.
     pub severity: Severity,
     /// Why that much.

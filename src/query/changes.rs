@@ -65,7 +65,9 @@ impl Query<'_> {
             Fact::Deviation(deviation) => {
                 let detail = self.detail(&deviation.detail)?;
                 let name = detail.map_or_else(|| format!("erased ({})", deviation.resource), |detail| detail.name);
-                let title = self.catalogue.checks.get(&deviation.check).map(|info| info.title.clone());
+                let info = self.catalogue.checks.get(&deviation.check);
+                let title =
+                    info.map(|info| if deviation.change.opens() { info.problem.clone() } else { info.title.clone() });
                 let what = match deviation.change {
                     Change::Opened => "DEVIATES",
                     Change::Regressed => "DEVIATES AGAIN",

@@ -93,7 +93,7 @@ impl Query<'_> {
                 Change::Resolved => AlertState::Resolved,
                 Change::Gone => AlertState::Gone,
             },
-            title: info.map_or_else(|| row.check.to_string(), |info| info.title.clone()),
+            title: info.map_or_else(|| row.check.to_string(), |info| info.problem.clone()),
             subject: subject.map_or_else(|| format!("erased ({})", row.resource), |detail| detail.name.clone()),
             kind: Some(row.kind.clone()),
             source: row.source.clone(),

@@ -10,8 +10,8 @@ fn badday_13_a_misspelt_field_is_refused_with_the_nearest_name() {
     assert_eq!(
         refusal(&text),
         "\
-door.yaml:10:7: expr: names lokced, which is no field of this check
-   10 | expr: lokced == true && turns >= params.least_turns
+door.yaml:11:7: expr: names lokced, which is no field of this check
+   11 | expr: lokced == true && turns >= params.least_turns
       |       ^^^^^^ did you mean locked?"
     );
 }
@@ -34,8 +34,8 @@ fn badday_15_a_check_that_does_not_say_which_collector_it_was_written_for_is_ref
     assert_eq!(
         refusal(&text),
         "\
-door.yaml:7:1: needs: the key version is missing
-    7 | needs: {source: house, collector: doors}
+door.yaml:8:1: needs: the key version is missing
+    8 | needs: {source: house, collector: doors}
       | ^^^^^ add version: …"
     );
 }
@@ -47,20 +47,20 @@ fn whatever_is_wrong_with_a_check_is_said_in_one_line_at_its_place() {
         said.lines().filter(|line| line.starts_with("door.yaml:")).collect::<Vec<_>>().join("\n")
     };
     let table = [
-        ("severity: high", "severity: hihg", "door.yaml:4:11: severity: unknown value \"hihg\""),
-        ("severity: high", "severity: [high]", "door.yaml:4:11: severity: expected one word"),
-        ("severity: high", "severty: high", "door.yaml:4:1: severty: unknown key"),
+        ("severity: high", "severity: hihg", "door.yaml:5:11: severity: unknown value \"hihg\""),
+        ("severity: high", "severity: [high]", "door.yaml:5:11: severity: expected one word"),
+        ("severity: high", "severty: high", "door.yaml:5:1: severty: unknown key"),
         ("title: Doors are locked", "title: ''", "door.yaml:2:8: title is empty"),
         (
             "severity_why: anyone can walk in",
             "severity_why: |\n  one\n  two",
-            "door.yaml:6:3: severity_why is for one line",
+            "door.yaml:7:3: severity_why is for one line",
         ),
-        ("greatest_age: 6h", "greatest_age: 0h", "door.yaml:8:15: evidence would always be too old"),
+        ("greatest_age: 6h", "greatest_age: 0h", "door.yaml:9:15: evidence would always be too old"),
         (
             "greatest_age: 6h",
             "greatest_age: often",
-            "door.yaml:8:15: greatest_age: not a length of time: \"often\"; expected a whole number and a unit \
+            "door.yaml:9:15: greatest_age: not a length of time: \"often\"; expected a whole number and a unit \
              (ms, s, m, h, d), for example 15m",
         ),
         (
@@ -69,69 +69,69 @@ fn whatever_is_wrong_with_a_check_is_said_in_one_line_at_its_place() {
             "door.yaml:1:5: id: not a check: \"Door\"; expected words joined by dots, for example \
              keycloak.realm.brute_force",
         ),
-        ("control: A.8.3", "control: A.8.33", "door.yaml:18:41: iso27001-2022 has no control A.8.33"),
-        ("framework: iso27001-2022", "framework: iso27001-2021", "door.yaml:18:17: unknown framework iso27001-2021"),
-        ("bearing: proves", "bearing: shows", "door.yaml:18:57: controls[0].bearing: unknown value \"shows\""),
+        ("control: A.8.3", "control: A.8.33", "door.yaml:19:41: iso27001-2022 has no control A.8.33"),
+        ("framework: iso27001-2022", "framework: iso27001-2021", "door.yaml:19:17: unknown framework iso27001-2021"),
+        ("bearing: proves", "bearing: shows", "door.yaml:19:57: controls[0].bearing: unknown value \"shows\""),
         (
             "why: nobody walks in}",
             "why: nobody walks in}\n  - {framework: iso27001-2022, control: A.8.3, bearing: supports, why: x}",
-            "door.yaml:19:41: A.8.3 stands here twice",
+            "door.yaml:20:41: A.8.3 stands here twice",
         ),
         (
             "params.least_turns",
             "params.least_turn",
-            "door.yaml:10:34: expr: names the parameter least_turn, which this check does not have",
+            "door.yaml:11:34: expr: names the parameter least_turn, which this check does not have",
         ),
-        ("turns >= params.least_turns", "turns >= 2", "door.yaml:12:3: least_turns is used nowhere"),
-        ("locked == true && turns", "turns", "door.yaml:15:3: locked is used nowhere"),
-        ("applies: outside == true\n", "", "door.yaml:13:3: outside is used nowhere"),
+        ("turns >= params.least_turns", "turns >= 2", "door.yaml:13:3: least_turns is used nowhere"),
+        ("locked == true && turns", "turns", "door.yaml:16:3: locked is used nowhere"),
+        ("applies: outside == true\n", "", "door.yaml:14:3: outside is used nowhere"),
         (
             "locked == true &&",
             "locked == true &",
-            "door.yaml:10:22: expr: not an expression: token recognition error at: '& '",
+            "door.yaml:11:22: expr: not an expression: token recognition error at: '& '",
         ),
         (
             "kind: bool, call: GET /doors, path: locked",
             "kind: flag, call: GET /doors, path: locked",
-            "door.yaml:15:30: fields.locked.kind: unknown value \"flag\"",
+            "door.yaml:16:30: fields.locked.kind: unknown value \"flag\"",
         ),
         (
             "fields: {outside: true, locked: true, turns: 2}",
             "fields: {outside: true, lokced: true, turns: 2}",
-            "door.yaml:22:63: names lokced, which is no field of this check",
+            "door.yaml:23:63: names lokced, which is no field of this check",
         ),
         (
             "fields: {outside: true, locked: true, turns: 2}",
             "fields: {outside: true, locked: 'yes', turns: 2}",
-            "door.yaml:22:71: locked is text, expected bool",
+            "door.yaml:23:71: locked is text, expected bool",
         ),
-        ("unread: [locked]", "unread: [lokced]", "door.yaml:25:85: names lokced, which is no field of this check"),
-        ("unread: [locked]", "unread: [locked, turns]", "door.yaml:25:93: turns is both read and unread"),
+        ("unread: [locked]", "unread: [lokced]", "door.yaml:26:85: names lokced, which is no field of this check"),
+        ("unread: [locked]", "unread: [locked, turns]", "door.yaml:26:93: turns is both read and unread"),
         (
             "title: open, expect: deviates",
             "title: open, expect: conforms",
-            "door.yaml:21:1: no example of a resource for which it says deviates",
+            "door.yaml:22:1: no example of a resource for which it says deviates",
         ),
         (
             "  - {title: inside, expect: not_applicable, fields: {outside: false, locked: false, turns: 0}}\n",
             "",
-            "door.yaml:21:1: no example of a resource for which it says not applicable",
+            "door.yaml:22:1: no example of a resource for which it says not applicable",
         ),
         (
             "  outside: {is",
             "  Outside: {is",
             "\
-door.yaml:9:10: applies: names outside, which is no field of this check
-door.yaml:14:3: \"Outside\" cannot be a name
-door.yaml:22:48: names outside, which is no field of this check
-door.yaml:23:46: names outside, which is no field of this check
-door.yaml:24:54: names outside, which is no field of this check
-door.yaml:25:50: names outside, which is no field of this check",
+door.yaml:10:10: applies: names outside, which is no field of this check
+door.yaml:15:3: \"Outside\" cannot be a name
+door.yaml:23:48: names outside, which is no field of this check
+door.yaml:24:46: names outside, which is no field of this check
+door.yaml:25:54: names outside, which is no field of this check
+door.yaml:26:50: names outside, which is no field of this check",
         ),
         (
             "  least_turns: {default: 2,",
             "  least_turns: {default: null,",
-            "door.yaml:12:26: a threshold cannot be nothing",
+            "door.yaml:13:26: a threshold cannot be nothing",
         ),
     ];
     for (right, wrong, expected) in table {
@@ -146,15 +146,15 @@ fn an_example_that_does_not_give_what_it_says_is_refused() {
     assert_eq!(
         refusal(&text),
         "\
-door.yaml:22:29: \"locked\" says conforms, but the check gives deviates
-   22 |   - {title: locked, expect: conforms, fields: {outside: true, locked: true, turns: 2}}
+door.yaml:23:29: \"locked\" says conforms, but the check gives deviates
+   23 |   - {title: locked, expect: conforms, fields: {outside: true, locked: true, turns: 2}}
       |                             ^^^^^^^^"
     );
     let text = DOOR.replace("outside: true, turns: 2}, unread: [locked]", "outside: true, locked: true, turns: null}");
     assert!(load(&[("door.yaml", &text)]).is_ok(), "null cannot be compared, which is undetermined too");
     let text = text.replace("turns: null", "turns: 3");
     assert!(
-        refusal(&text).starts_with("door.yaml:25:27: \"dark\" says undetermined, but the check gives conforms"),
+        refusal(&text).starts_with("door.yaml:26:27: \"dark\" says undetermined, but the check gives conforms"),
         "{}",
         refusal(&text)
     );
@@ -167,7 +167,7 @@ fn every_problem_of_every_file_is_told_at_once() {
     let problems = load(&[("one.yaml", &one), ("two.yaml", &two)]).unwrap_err();
     let said: Vec<String> = problems.iter().map(checks::Problem::headline).collect();
     assert_eq!(said.len(), 3, "{said:?}");
-    assert!(said[0].starts_with("one.yaml:18:") && said[1].starts_with("one.yaml:25:"), "{said:?}");
+    assert!(said[0].starts_with("one.yaml:19:") && said[1].starts_with("one.yaml:26:"), "{said:?}");
     assert!(said[2].starts_with("two.yaml:2:1:"), "{said:?}");
 }
 

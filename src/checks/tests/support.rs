@@ -30,6 +30,7 @@ controls:
 pub(crate) const DOOR: &str = "\
 id: house.door.locked
 title: Doors are locked
+problem: something is wrong
 rationale: An open door lets in everybody.
 severity: high
 severity_why: anyone can walk in
@@ -81,6 +82,7 @@ pub(crate) fn expression(fields: &[(&str, &str)], expr: &str) -> CheckSet {
     let text = format!(
         "id: a.b
 title: t
+problem: something is wrong
 rationale: r
 severity: low
 severity_why: w
