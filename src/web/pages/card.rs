@@ -11,6 +11,7 @@ use super::shown::{self, Mark};
 
 /// A deviation, laid out: as it stands now, or as one entry recorded it.
 pub(super) struct Card {
+    /// What is wrong; what is true again, once it is resolved.
     pub(super) title: String,
     pub(super) subject: String,
     pub(super) check: Option<CheckId>,
@@ -45,9 +46,17 @@ pub(super) struct ControlLink {
     pub(super) framework: Option<FrameworkId>,
 }
 
+/// A field and its value in one line.
+pub(super) struct Pair {
+    pub(super) name: String,
+    pub(super) value: String,
+    /// It is not what it was before, or not what it is after.
+    pub(super) changed: bool,
+}
+
 /// Values as they were seen.
 pub(super) struct Values {
-    pub(super) pairs: Vec<(String, String)>,
+    pub(super) pairs: Vec<Pair>,
     pub(super) at: Timestamp,
     pub(super) address: RowAddress,
 }
@@ -56,11 +65,12 @@ impl Card {
     /// A deviation as it stands now.
     pub(super) fn of(query: &Query<'_>, alert: Alert) -> Card {
         let open = alert.state == AlertState::Firing;
+        let (was, is) = compared(alert.was.as_ref().map(Values::of), alert.is.as_ref().map(Values::of));
         Card {
             severity: shown::severity(alert.severity),
             controls: control_links(query.catalogue, &alert.controls),
-            was: alert.was.as_ref().map(Values::of),
-            is: alert.is.as_ref().map(Values::of),
+            was,
+            is,
             who: who(&alert.who),
             state: match alert.state {
                 AlertState::Firing if alert.unread_since.is_some() => "open, as far as anyone knows",
@@ -98,8 +108,15 @@ impl Card {
         let values = |values: &BTreeMap<String, Value>, at, address| Values { pairs: pairs(values), at, address };
         let before = detail.as_ref().and_then(|detail| Some((&detail.before, detail.before_at?, step.was?)));
         let after = detail.as_ref().filter(|_| step.change != Change::Gone);
+        let (was, is) = compared(
+            before.map(|(before, at, address)| values(before, at, address)),
+            after.map(|detail| values(&detail.after, detail.after_at, step.is)),
+        );
         Card {
-            title: info.map_or_else(|| step.check.to_string(), |info| info.title.clone()),
+            title: info.map_or_else(
+                || step.check.to_string(),
+                |info| if step.change.opens() { info.problem.clone() } else { info.title.clone() },
+            ),
             subject: detail
                 .as_ref()
                 .map_or_else(|| format!("erased ({})", step.resource), |detail| detail.name.clone()),
@@ -110,8 +127,8 @@ impl Card {
             owner: query.catalogue.owner(&step.source),
             first_action: info.map_or_else(String::new, |info| info.first_action.clone()),
             controls: control_links(query.catalogue, &query.catalogue.controls_of(&step.check)),
-            was: before.map(|(before, at, address)| values(before, at, address)),
-            is: after.map(|detail| values(&detail.after, detail.after_at, step.is)),
+            was,
+            is,
             who: detail
                 .as_ref()
                 .map_or_else(|| "not known: the details were erased".to_owned(), |detail| who(&detail.actor)),
@@ -136,8 +153,24 @@ impl Values {
 }
 
 /// Values by name, each in one line.
-pub(super) fn pairs(values: &BTreeMap<String, Value>) -> Vec<(String, String)> {
-    values.iter().map(|(name, value)| (name.clone(), shown::value(value))).collect()
+pub(super) fn pairs<'a>(values: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Vec<Pair> {
+    let pair =
+        |(name, value): (&String, &Value)| Pair { name: name.clone(), value: shown::value(value), changed: false };
+    values.into_iter().map(pair).collect()
+}
+
+/// Marks what differs between before and after, where both were seen.
+fn compared(mut was: Option<Values>, mut is: Option<Values>) -> (Option<Values>, Option<Values>) {
+    if let (Some(was), Some(is)) = (&mut was, &mut is) {
+        let same = |a: &Pair, b: &Pair| a.name == b.name && a.value == b.value;
+        for before in &mut was.pairs {
+            before.changed = !is.pairs.iter().any(|after| same(before, after));
+        }
+        for after in &mut is.pairs {
+            after.changed = !was.pairs.iter().any(|before| same(before, after));
+        }
+    }
+    (was, is)
 }
 
 /// The address of an entry's or a row's page on this site.

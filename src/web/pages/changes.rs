@@ -22,6 +22,8 @@ pub(super) struct Line {
     /// The check, where the change is of one resource under one check; what it happened to stands in `name`.
     pub(super) check: Option<String>,
     pub(super) name: String,
+    /// Where more of it is: the control, for a finding; its entry otherwise.
+    pub(super) link: String,
 }
 
 impl Line {
@@ -31,7 +33,12 @@ impl Line {
             Some((check, name)) => (Some(check.to_owned()), name.to_owned()),
             None => (None, view.subject.clone()),
         };
-        Line { view, shape, class, check, name }
+        let control = view.subject.split_once(' ').filter(|_| view.kind == "finding");
+        let link = match control {
+            Some((framework, control)) => format!("/controls/{framework}/{control}"),
+            None => format!("/entries/{}", view.entry),
+        };
+        Line { link, view, shape, class, check, name }
     }
 }
 

@@ -9,7 +9,7 @@ use domain::entry::{Entry, Fact, Run};
 use query::{CheckInfo, EntryView, ExchangeView, Query, RowView};
 use serde_json::Value;
 
-use super::card::{ControlLink, pairs};
+use super::card::{ControlLink, Pair, pairs};
 use super::rows::fields;
 use super::shown::{self, Mark};
 use super::{Frame, laid_out};
@@ -33,7 +33,7 @@ struct Page {
     mark: Option<Mark>,
     /// The check's title, why it matters and the controls that rest on it.
     check: Option<(CheckInfo, Vec<ControlLink>)>,
-    values: Vec<(String, String)>,
+    values: Vec<Pair>,
     unread: Vec<(String, String)>,
     /// The run that the row was read in, and its entry.
     run: Option<(u64, Run)>,

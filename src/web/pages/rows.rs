@@ -4,7 +4,7 @@ use domain::{CheckId, RowAddress};
 use query::{Query, RowView};
 use serde_json::Value;
 
-use super::card::pairs;
+use super::card::{Pair, pairs};
 use super::shown::{self, Mark};
 use crate::problem::Problem;
 
@@ -33,7 +33,7 @@ pub(super) struct Row {
     pub(super) check: Option<CheckId>,
     pub(super) mark: Option<Mark>,
     pub(super) name: String,
-    pub(super) values: Vec<(String, String)>,
+    pub(super) values: Vec<Pair>,
 }
 
 impl Rows {
@@ -77,7 +77,6 @@ impl Row {
 }
 
 /// The fields of a resource as it was read, each in one line.
-pub(super) fn fields(resource: &Value) -> Vec<(String, String)> {
-    let Some(fields) = resource.get("fields").and_then(Value::as_object) else { return Vec::new() };
-    fields.iter().map(|(name, value)| (name.clone(), shown::value(value))).collect()
+pub(super) fn fields(resource: &Value) -> Vec<Pair> {
+    resource.get("fields").and_then(Value::as_object).map(pairs).unwrap_or_default()
 }
