@@ -17,6 +17,7 @@ mod proof;
 mod reader;
 mod real_disk;
 mod recover;
+mod report;
 mod segment;
 mod slots;
 #[cfg(any(test, feature = "testing"))]
@@ -36,7 +37,8 @@ pub use proof::{TlogProof, TlogProofError};
 pub use reader::{Entries, ReadError, Reader};
 pub use real_disk::RealDisk;
 pub use recover::{Damage, OpenError, Recovery};
+pub use report::{KeySource, Kind, Level, Problem, Progress, Report, VerifyOptions};
 pub use segment::GREATEST_ENTRY;
 pub use slots::SlotError;
 pub use tree::{Frontier, OutOfRange, ProofError};
-pub use verify::{KeySource, Kind, Level, Problem, Progress, Report, VerifyOptions, verify, verify_on};
+pub use verify::{verify, verify_on};

@@ -158,17 +158,26 @@ fn no_synced_body_is_lost_wherever_a_fault_strikes() {
             if !live(&disk, &mut durable) {
                 continue;
             }
-            for seed in 0..5 {
+            for seed in 0..6 {
                 let after = disk.copy();
-                if seed == 0 && harm != Harm::PowerLoss {
+                if seed < 2 && harm != Harm::PowerLoss {
                     after.restart();
                 } else {
                     after.lose_power(&mut Rng::new(at * 5 + seed));
                 }
                 let told = format!("{harm:?} at {at} ({}), seed {seed}", trace[at as usize]);
-                // What one start made of it must itself survive a power loss.
-                drop(open(&after).unwrap_or_else(|error| panic!("{told}: {error:?}")));
-                after.lose_everything_unsynced();
+                // What one start made of it must itself survive a power loss, which comes while a body is being
+                // synced and keeps all or nothing of it.
+                let mut bodies = open(&after).unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                bodies.append(salt(98), b"never synced").unwrap();
+                after.set_fault(Some(Fault { at: 1, harm: Harm::PowerLoss }));
+                assert!(bodies.sync().is_err());
+                drop(bodies);
+                if seed % 2 == 0 {
+                    after.lose_everything_unsynced()
+                } else {
+                    after.keep_everything_unsynced()
+                }
                 let mut bodies = open(&after).unwrap_or_else(|error| panic!("{told}: {error:?}"));
                 for (n, (commitment, location)) in durable.iter().enumerate() {
                     let read = bodies.read_salted(*location).unwrap_or_else(|error| panic!("{told}: {error:?}"));

@@ -7,5 +7,7 @@ mod bodies;
 mod crash;
 mod damage;
 mod formats;
+mod kill;
 mod log;
+mod reader;
 mod tree;
