@@ -18,7 +18,7 @@ fn files_in(folder: &Path, found: &mut Vec<String>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files_in(&path, found);
-        } else {
+        } else if !path.ends_with("README.md") {
             found.push(path.to_string_lossy().into_owned());
         }
     }

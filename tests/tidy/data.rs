@@ -1,0 +1,169 @@
+//! Connectors and checks: whatever is added is registered, fed, and has its examples.
+
+use std::collections::BTreeSet;
+
+use checks::{Check, CheckSet, Problem};
+use domain::ObservationValue;
+use kit::{CollectorSpec, Kind};
+use serde_json::Value;
+
+use super::Faults;
+use super::repository::{File, file, files};
+
+#[test]
+fn every_connector_is_registered() {
+    let mut faults = Faults::default();
+    let folders = connector_folders();
+    assert!(folders.contains("example"), "no connectors were found");
+    for name in &folders {
+        for (path, line) in [
+            ("connectors/lib.rs", format!("    {name},")),
+            ("connectors/Cargo.toml", format!("{name} = {{ path = \"{name}\" }}")),
+        ] {
+            if !file(path).lines().any(|(_, own)| own == line) {
+                faults.of(
+                    path,
+                    format!("connectors/{name} is not registered"),
+                    format!("add the line `{}`", line.trim()),
+                );
+            }
+        }
+    }
+    for kind in connectors::KINDS.iter().filter(|kind| !folders.contains(kind.name)) {
+        let remedy = "give the folder the name of the kind, so that one word is enough";
+        faults.of("connectors/lib.rs", format!("the kind {} has no folder of its name", kind.name), remedy);
+    }
+    faults.end();
+}
+
+#[test]
+fn every_collector_is_held_against_recorded_answers() {
+    let mut faults = Faults::default();
+    for kind in connectors::KINDS {
+        let folder = format!("connectors/{}", kind.name);
+        let recorded = files()
+            .iter()
+            .any(|file| file.path.starts_with(&format!("{folder}/fixtures/")) && file.path.ends_with("/index.json"));
+        if !recorded {
+            faults.of(
+                &folder,
+                "no recorded answers",
+                format!("record a source into {folder}/fixtures, with its index.json"),
+            );
+        }
+        for collector in kind.collectors {
+            expected_file(kind, collector, &mut faults);
+        }
+    }
+    faults.end();
+}
+
+/// The file of what a collector's good day gives holds every call that is always made, and every type it yields.
+fn expected_file(kind: &Kind, collector: &CollectorSpec, faults: &mut Faults) {
+    let path = format!("connectors/{}/expected/{}.json", kind.name, collector.name);
+    let Some(expected) = files().iter().find(|file| file.path == path) else {
+        let remedy = "test it with kit::testing::Harness::good_day, and write the file with BLESS=1";
+        faults.of(&path, format!("the collector {} is not tested on a good day", collector.name), remedy);
+        return;
+    };
+    let run: Value = serde_json::from_str(&expected.text).unwrap_or_else(|error| panic!("{path}:1: {error}"));
+    let named = |list: &str, key: &str| -> BTreeSet<String> {
+        let items = run[list].as_array().into_iter().flatten();
+        items.filter_map(|item| item[key].as_str().map(str::to_owned)).collect()
+    };
+    let (calls, types) = (named("exchanges", "call"), named("populations", "type"));
+    for call in collector.calls.iter().filter(|call| call.per_run.0 > 0 && !calls.contains(call.name)) {
+        let remedy = "record its answer into the fixtures; or declare it as one that is not always made";
+        faults.of(&path, format!("{} is always made, and is not among the exchanges", call.name), remedy);
+    }
+    for yielded in collector.yields.iter().filter(|yielded| !types.contains(yielded.kind)) {
+        faults.of(&path, format!("no population of {}", yielded.kind), "record a source that has one");
+    }
+}
+
+#[test]
+fn every_check_shows_each_word_it_can_say() {
+    let mut faults = Faults::default();
+    for check in loaded().checks() {
+        let shown: Vec<ObservationValue> = check.examples().iter().map(|example| example.expect).collect();
+        let mut wanted = vec![ObservationValue::Conforms, ObservationValue::Deviates, ObservationValue::Undetermined];
+        wanted.extend(check.applies().map(|_| ObservationValue::NotApplicable));
+        for value in wanted.into_iter().filter(|value| !shown.contains(value)) {
+            let remedy = "add one to `examples`: it is how a reader learns what the check means";
+            at(&mut faults, check, "examples:", format!("no example that is {}", value.as_str()), remedy);
+        }
+    }
+    faults.end();
+}
+
+#[test]
+fn every_check_names_a_control_and_is_fed_by_a_collector() {
+    let mut faults = Faults::default();
+    let set = loaded();
+    for check in set.checks() {
+        if check.mappings().is_empty() {
+            at(
+                &mut faults,
+                check,
+                "controls:",
+                "no control",
+                "name the control it proves or supports, with one line why",
+            );
+        }
+        for mapping in check.mappings() {
+            let known = set.framework(&mapping.framework).is_some_and(|f| f.control(&mapping.control).is_some());
+            if !known {
+                let what = format!("{} has no control {}", mapping.framework, mapping.control);
+                at(&mut faults, check, mapping.control.as_str(), what, "see config/frameworks");
+            }
+        }
+        fed(check, &mut faults);
+    }
+    faults.end();
+}
+
+/// The collector that a check needs is there, and yields every field that the check names, from the call it names.
+fn fed(check: &Check, faults: &mut Faults) {
+    let needs = check.needs();
+    let kind = connectors::KINDS.iter().find(|kind| kind.name == needs.source);
+    let collector = kind.and_then(|kind| kind.collectors.iter().find(|c| c.name == needs.collector.as_str()));
+    let Some(collector) = collector else {
+        let what = format!("there is no collector {} of {}", needs.collector, needs.source);
+        return at(faults, check, "needs:", what, "name one that is declared in its connector");
+    };
+    if needs.version > collector.version {
+        let what = format!("needs version {}, and the collector has {}", needs.version, collector.version);
+        at(faults, check, "needs:", what, "write the check for the fields there are");
+    }
+    let Some(yielded) = collector.type_spec(check.resource().as_str()) else {
+        let what = format!("{} yields no {}", collector.name, check.resource());
+        return at(faults, check, "resource:", what, "name a type that the collector yields");
+    };
+    for (field, source) in check.fields() {
+        let line = format!("  {field}:");
+        if !yielded.fields.contains(&field.as_str()) {
+            let remedy = format!("one of {}", yielded.fields.join(", "));
+            at(faults, check, &line, format!("{} has no field {field}", yielded.kind), remedy);
+        }
+        if !collector.calls.iter().any(|call| call.name == source.call) {
+            let what = format!("{} does not make the call {}", collector.name, source.call);
+            at(faults, check, &line, what, "name one of the calls that the collector declares");
+        }
+    }
+}
+
+fn at(faults: &mut Faults, check: &Check, part: &str, what: impl std::fmt::Display, remedy: impl std::fmt::Display) {
+    faults.at(check.file(), file(check.file()).line_of(part), what, remedy);
+}
+
+/// The built-in checks; loading them has refused unknown controls already, with line and column.
+fn loaded() -> CheckSet {
+    CheckSet::embedded()
+        .unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+/// The folders of connectors: those with a manifest, kit left out.
+fn connector_folders() -> BTreeSet<&'static str> {
+    let name = |file: &'static File| file.path.strip_prefix("connectors/")?.strip_suffix("/Cargo.toml");
+    files().iter().filter_map(name).filter(|name| !name.contains('/') && *name != "kit").collect()
+}
