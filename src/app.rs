@@ -10,7 +10,7 @@ use domain::entry::{Fact, Version};
 use kit::{Budgets, Clients, Surroundings, SystemSecrets};
 use sha2::{Digest, Sha256};
 use store::rows::key;
-use store::{Draft, InitError, Options, Random, Read, Recovered, Store, StoreError};
+use store::{InitError, Options, Random, Read, Recovered, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SystemClock, SystemRandom};
@@ -113,7 +113,7 @@ pub fn record_version(store: &Store, loaded: &Loaded) -> anyhow::Result<()> {
         store.index().get(&key::latest("version"))?.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
     let last = last.map(|entry| store.entry(entry)).transpose()?.flatten().map(|entry| entry.fact);
     if last != Some(Fact::Version(version.clone())) {
-        store.record_one(Draft { idem: None, fact: Fact::Version(version) })?;
+        store.record_one(Fact::Version(version))?;
     }
     Ok(())
 }

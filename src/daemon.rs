@@ -4,13 +4,14 @@
 //! Everything else, pages and API and metrics, only reads.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::entry::{ClockStep, Fact, Schedule as ScheduleFact};
 use domain::{Clock, Duration, SourceId, StreamId, Timestamp, Trigger};
 use kit::AnySource;
 use query::Query;
-use store::{Draft, Read, Store, StoreError};
+use store::{Read, Store, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -354,12 +355,11 @@ impl Daemon {
             }
         }
         for (stream, schedule) in wanted {
-            if !streams.contains_key(&stream) {
+            if let Entry::Vacant(vacant) = streams.entry(stream.clone()) {
                 self.record_schedule(&stream, Some(&schedule), now)?;
-                let mut state = StreamState::new(stream.clone(), schedule, now);
+                let state = vacant.insert(StreamState::new(stream, schedule, now));
                 // Nobody should wait for the first slot to see whether it works.
                 state.request(Trigger::CatchUp);
-                streams.insert(stream, state);
             }
         }
         Ok(streams)
@@ -377,7 +377,7 @@ impl Daemon {
             zone: schedule.and_then(|schedule| schedule.zone()).map(str::to_owned),
             from,
         });
-        self.store.record_one(Draft { idem: None, fact }).map(drop)
+        self.store.record_one(fact).map(drop)
     }
 
     /// Draws the findings again; a failure is told and tried again later.
@@ -394,7 +394,7 @@ impl Daemon {
         let Some((expected, by)) = steps.look(now) else { return Ok(()) };
         tracing::warn!(%expected, shown = %now, %by, "the clock was stepped");
         let fact = Fact::Clock(ClockStep { expected, shown: now, by });
-        self.blocking(move |daemon| daemon.store.record_one(Draft { idem: None, fact })).await.map(drop)
+        self.blocking(move |daemon| daemon.store.record_one(fact)).await.map(drop)
     }
 
     /// Runs something that waits for the disk, off the threads that serve everybody.

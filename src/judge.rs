@@ -14,7 +14,7 @@ use domain::{
 use query::Query;
 use store::read::{ObservationLine, observation_lines};
 use store::rows::{DeviationRow, StreamRow, key};
-use store::{Draft, Judged, Read, ReadError, Rows, Store, StoreError, fold};
+use store::{Judged, Read, ReadError, Rows, Store, StoreError, fold};
 
 use crate::knowledge::Knowledge;
 
@@ -55,15 +55,15 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
         let first_look = !row.has_looked(&one.line);
         steps.extend(steps_of(&query, &run, run_entry, one, first_look, &before, &changes)?);
     }
-    let mut drafts = Vec::with_capacity(steps.len());
+    let mut kept = Vec::with_capacity(steps.len());
     for step in steps {
-        drafts.push((store.put_json(&step.detail)?, step));
+        kept.push((store.put_json(&step.detail)?, step));
     }
     let coverage = coverage_step(&row, &run, run_entry, &judged);
     let has_coverage = coverage.is_some();
-    let changes: Vec<(Change, bool)> = drafts.iter().map(|(_, step)| (step.change, step.baseline)).collect();
+    let changes: Vec<(Change, bool)> = kept.iter().map(|(_, step)| (step.change, step.baseline)).collect();
     let receipts = store.record_judgement(run_entry, &run.stream, &judged, move |rows| {
-        let facts = drafts.into_iter().map(|(detail, step)| Fact::Deviation(step.into_fact(detail, rows, run_entry)));
+        let facts = kept.into_iter().map(|(detail, step)| Fact::Deviation(step.into_fact(detail, rows, run_entry)));
         facts.chain(coverage.map(Fact::Coverage)).collect()
     })?;
     let mut receipts = receipts.iter();
@@ -89,7 +89,7 @@ pub fn conclude(store: &Store, knowledge: &Knowledge, now: Timestamp) -> Result<
             states.push(CheckState { check, source, counts, complete, open, at });
         }
     }
-    let mut drafts = Vec::new();
+    let mut facts = Vec::new();
     for framework in knowledge.checks.frameworks() {
         for finding in checks::conclude(framework, &knowledge.checks, &states, now) {
             let row: Option<store::rows::FindingRow> =
@@ -109,11 +109,11 @@ pub fn conclude(store: &Store, knowledge: &Knowledge, now: Timestamp) -> Result<
                 was,
                 rests_on: entries.into_iter().collect(),
             };
-            drafts.push(Draft { idem: None, fact: Fact::Finding(fact) });
+            facts.push(Fact::Finding(fact));
         }
     }
-    let count = drafts.len() as u64;
-    store.record(drafts)?;
+    let count = facts.len() as u64;
+    store.record(facts)?;
     Ok(count)
 }
 

@@ -14,7 +14,7 @@ use kit::outbound::{AskError, Outbound};
 use query::Query;
 use secrecy::SecretString;
 use store::rows::{DeliveryRow, key};
-use store::{Draft, Read, ReadError, Store, StoreError, fold};
+use store::{Read, ReadError, Store, StoreError, fold};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{Daemon, in_full};
@@ -92,10 +92,9 @@ async fn round(
     let pending =
         dispatcher.decide(&alerts, daemon.clock.now()).iter().filter(|decision| waits(&decision.verdict)).count();
     daemon.metrics.outbox(pending as u64);
-    let drafts = round.deliveries.into_iter().map(|delivery| Draft { idem: None, fact: Fact::Delivery(delivery) });
-    let drafts: Vec<Draft> = drafts.collect();
-    if !drafts.is_empty() {
-        daemon.blocking(move |daemon| daemon.store.record(drafts)).await?;
+    let facts: Vec<Fact> = round.deliveries.into_iter().map(Fact::Delivery).collect();
+    if !facts.is_empty() {
+        daemon.blocking(move |daemon| daemon.store.record(facts)).await?;
     }
     Ok(round.next)
 }

@@ -54,7 +54,7 @@ pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
         offline: &offline,
         meaning: Meaning::default(),
         streams: BTreeMap::new(),
-        idem: BTreeMap::new(),
+        once: BTreeMap::new(),
         seen: BTreeSet::new(),
         last_at: Timestamp::default(),
     };
@@ -74,7 +74,7 @@ struct Audit<'a> {
     offline: &'a Offline,
     meaning: Meaning,
     streams: BTreeMap<StreamId, Stream>,
-    idem: BTreeMap<String, u64>,
+    once: BTreeMap<String, u64>,
     seen: BTreeSet<BodyId>,
     last_at: Timestamp,
 }
@@ -102,10 +102,10 @@ impl Audit<'_> {
             self.invalid(number, None, format!("its time {} lies before that of the entry before it", entry.at));
         }
         self.last_at = self.last_at.max(entry.at);
-        if let Some(idem) = &entry.idem
-            && let Some(earlier) = self.idem.insert(idem.clone(), number)
+        if let Some(once) = entry.fact.once()
+            && let Some(earlier) = self.once.insert(once.clone(), number)
         {
-            self.invalid(number, None, format!("it records {idem:?} a second time, after #{earlier}"));
+            self.invalid(number, None, format!("it records {once:?} a second time, after #{earlier}"));
         }
         match &entry.fact {
             Fact::Schedule(schedule) => {

@@ -25,9 +25,6 @@ pub struct Entry {
     pub v: u32,
     /// The sequencer's time: never decreases from entry to entry.
     pub at: Timestamp,
-    /// Facts that may be recorded once only carry a key; a second entry with the same key is never written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idem: Option<String>,
     /// The fact.
     #[serde(flatten)]
     pub fact: Fact,
@@ -67,6 +64,22 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// The key of a fact that may be recorded once only; a second entry with the same key is never written. It follows
+    /// from the fact, so it needs no room of its own: a slot has one intent and one outcome, a run one end and one
+    /// judgement.
+    pub fn once(&self) -> Option<String> {
+        match self {
+            Fact::Intent(intent) => intent.trigger.slot().map(|slot| format!("intent {} {slot}", intent.stream)),
+            Fact::Run(run) => Some(match run.trigger.slot() {
+                Some(slot) => format!("outcome {} {slot}", run.stream),
+                None => format!("run #{}", run.intent),
+            }),
+            Fact::Missed(missed) => Some(format!("outcome {} {}", missed.stream, missed.first)),
+            Fact::Observation(observations) => Some(format!("observation #{}", observations.run)),
+            _ => None,
+        }
+    }
+
     /// The name of the kind, as in the field `t`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -424,7 +437,6 @@ mod tests {
         let entry = Entry {
             v: VERSION,
             at: Timestamp::from_millis(5),
-            idem: None,
             fact: Fact::Intent(Intent {
                 stream: "keycloak:acme/realm".parse().unwrap(),
                 trigger: Trigger::Slot(Slot(Timestamp::from_millis(0))),

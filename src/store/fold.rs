@@ -14,8 +14,8 @@ use crate::rows::{
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
 pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, IndexError> {
     let mut ops = Vec::new();
-    if let Some(idem) = &entry.idem {
-        ops.push(Op::Put(key::idem(idem), number.to_be_bytes().to_vec()));
+    if let Some(once) = entry.fact.once() {
+        ops.push(Op::Put(key::once(&once), number.to_be_bytes().to_vec()));
     }
     match &entry.fact {
         Fact::Genesis(_) | Fact::Version(_) => {

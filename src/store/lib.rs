@@ -20,4 +20,4 @@ pub use layout::Layout;
 pub use offline::Offline;
 pub use read::{Head, Read, ReadError};
 pub use record::{Judged, Rows};
-pub use writer::{Draft, InitError, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};
+pub use writer::{InitError, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

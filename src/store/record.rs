@@ -10,7 +10,7 @@ use domain::{
 use serde::Serialize;
 
 use crate::read::ObservationLine;
-use crate::writer::{Draft, Receipt, Store, StoreError};
+use crate::writer::{Receipt, Store, StoreError};
 
 /// What one check says of one run: counts by its line, and every observation behind them.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,38 +36,15 @@ impl Rows {
     }
 }
 
-/// The keys by which facts are recorded once only.
-mod idem {
-    use domain::{Slot, StreamId};
-
-    pub(super) fn intent(stream: &StreamId, slot: Slot) -> String {
-        format!("intent {stream} {slot}")
-    }
-
-    pub(super) fn outcome(stream: &StreamId, slot: Slot) -> String {
-        format!("outcome {stream} {slot}")
-    }
-
-    pub(super) fn run(intent: u64) -> String {
-        format!("run #{intent}")
-    }
-
-    pub(super) fn observation(run: u64) -> String {
-        format!("observation #{run}")
-    }
-}
-
 impl Store {
     /// Records that a run is about to begin. A slot has one intent only.
     pub fn record_intent(&self, intent: Intent) -> Result<Receipt, StoreError> {
-        let idem = intent.trigger.slot().map(|slot| idem::intent(&intent.stream, slot));
-        self.record_one(Draft { idem, fact: Fact::Intent(intent) })
+        self.record_one(Fact::Intent(intent))
     }
 
     /// Records slots that nobody ran. A slot has one outcome only.
     pub fn record_missed(&self, missed: entry::Missed) -> Result<Receipt, StoreError> {
-        let idem = Some(idem::outcome(&missed.stream, missed.first));
-        self.record_one(Draft { idem, fact: Fact::Missed(missed) })
+        self.record_one(Fact::Missed(missed))
     }
 
     /// Records a run: its resources row by row, its exchanges, then the entry that names them. What it found is
@@ -120,11 +97,7 @@ impl Store {
             gaps,
             more_gaps,
         };
-        let idem = match run.trigger.slot() {
-            Some(slot) => idem::outcome(&run.stream, slot),
-            None => idem::run(intent),
-        };
-        self.record_one(Draft { idem: Some(idem), fact: Fact::Run(entry) })
+        self.record_one(Fact::Run(entry))
     }
 
     /// Records what the checks say of a run, and with it, all or none, what follows from that: `follows` is told where
@@ -158,8 +131,7 @@ impl Store {
         };
         self.record_together(move |number| {
             let follows = follows(&Rows { entry: same_as.unwrap_or(number), lines });
-            let first = Draft { idem: Some(idem::observation(run)), fact: Fact::Observation(fact) };
-            std::iter::once(first).chain(follows.into_iter().map(|fact| Draft { idem: None, fact })).collect()
+            std::iter::once(Fact::Observation(fact)).chain(follows).collect()
         })
     }
 

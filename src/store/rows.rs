@@ -281,8 +281,8 @@ pub mod key {
     /// Prefix of all deliveries.
     pub const DELIVERIES: &[u8] = b"n/";
 
-    /// A recorded key of a fact that may be recorded once only.
-    pub fn idem(key: &str) -> Vec<u8> {
+    /// A fact that may be recorded once only, by its key.
+    pub fn once(key: &str) -> Vec<u8> {
         [b"i/", key.as_bytes()].concat()
     }
 

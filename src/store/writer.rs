@@ -1,6 +1,6 @@
 //! The single writer.
 //!
-//! Callers hand in drafts and wait. One thread takes whatever has queued up while the last batch was being made
+//! Callers hand in facts and wait. One thread takes whatever has queued up while the last batch was being made
 //! durable, stamps it, refuses what was recorded before, and appends it as one batch: bodies first, then the ledger,
 //! then the index. Nobody is answered before the batch is signed and its checkpoint durable.
 //!
@@ -46,15 +46,6 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
-}
-
-/// A fact to be recorded.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Draft {
-    /// Facts that may be recorded once only carry a key.
-    pub idem: Option<String>,
-    /// The fact.
-    pub fact: Fact,
 }
 
 /// Where a fact was recorded.
@@ -157,12 +148,12 @@ struct Shared {
 }
 
 struct Job {
-    drafts: Make,
+    facts: Make,
     answer: SyncSender<Result<Vec<Receipt>, StoreError>>,
 }
 
-/// Makes the drafts of a job, told the number that the first of them will have.
-type Make = Box<dyn FnOnce(u64) -> Vec<Draft> + Send>;
+/// Makes the facts of a job, told the number that the first of them will have.
+type Make = Box<dyn FnOnce(u64) -> Vec<Fact> + Send>;
 
 /// Jobs waiting at once; callers beyond that wait to hand theirs in.
 const QUEUE: usize = 1024;
@@ -193,7 +184,7 @@ impl Store {
             let signer = SigningKey::from_seed(origin, &seed)?;
             let genesis =
                 Genesis { origin: origin.to_owned(), key: signer.verifier().to_string(), program: program.to_owned() };
-            let entry = Entry { v: VERSION, at: options.clock.now(), idem: None, fact: Fact::Genesis(genesis) };
+            let entry = Entry { v: VERSION, at: options.clock.now(), fact: Fact::Genesis(genesis) };
             let bytes = crate::record::canonical(&entry)?;
             let guard = options.guard.clone().unwrap_or_else(|| layout.guard());
             drop(Log::create(options.disk.clone(), &layout.ledger(), &guard, signer, bytes.as_bytes())?);
@@ -257,29 +248,29 @@ impl Store {
     }
 
     /// Records facts, in order, and waits until they are durable and signed. All or none.
-    pub fn record(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, StoreError> {
-        if drafts.is_empty() {
+    pub fn record(&self, facts: Vec<Fact>) -> Result<Vec<Receipt>, StoreError> {
+        if facts.is_empty() {
             return Ok(Vec::new());
         }
-        self.record_together(move |_| drafts)
+        self.record_together(move |_| facts)
     }
 
     /// Records facts that need to know where they will stand: `make` is told the number of the first. All or none; when
     /// the first was recorded before, nothing is recorded and its earlier receipt is the only answer.
     pub fn record_together(
         &self,
-        make: impl FnOnce(u64) -> Vec<Draft> + Send + 'static,
+        make: impl FnOnce(u64) -> Vec<Fact> + Send + 'static,
     ) -> Result<Vec<Receipt>, StoreError> {
         let stopped = || StoreError::Stopped(self.stopped().unwrap_or("it was closed").to_owned());
         let (answer, answered) = sync_channel(1);
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue.send(Job { drafts: Box::new(make), answer }).map_err(|_| stopped())?;
+        queue.send(Job { facts: Box::new(make), answer }).map_err(|_| stopped())?;
         answered.recv().map_err(|_| stopped())?
     }
 
     /// Records one fact.
-    pub fn record_one(&self, draft: Draft) -> Result<Receipt, StoreError> {
-        let receipts = self.record(vec![draft])?;
+    pub fn record_one(&self, fact: Fact) -> Result<Receipt, StoreError> {
+        let receipts = self.record(vec![fact])?;
         receipts.first().copied().ok_or_else(|| StoreError::Unwritable("no receipt".into()))
     }
 
@@ -424,7 +415,7 @@ impl Writer {
         let mut plan = Plan::new(self.log.size());
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let planned = self.plan(&mut plan, job.drafts);
+            let planned = self.plan(&mut plan, job.facts);
             answers.push((job.answer, planned));
         }
         if let Err(error) = self.append(&plan) {
@@ -439,20 +430,20 @@ impl Writer {
         }
     }
 
-    /// Decides what becomes of one job's drafts; what is refused leaves no trace in the plan.
+    /// Decides what becomes of one job's facts; what is refused leaves no trace in the plan.
     fn plan(&mut self, plan: &mut Plan, make: Make) -> Result<Vec<Receipt>, StoreError> {
         let index = self.shared.index();
         let mut receipts = Vec::new();
         let mut part = Plan::new(plan.next());
-        for draft in make(plan.next()) {
-            if let Some(earlier) = self.recorded_before(index.as_ref(), plan, &part, &draft)? {
+        for fact in make(plan.next()) {
+            if let Some(earlier) = self.recorded_before(index.as_ref(), plan, &part, &fact)? {
                 receipts.push(earlier);
                 if receipts.len() == 1 {
                     return Ok(receipts);
                 }
                 continue;
             }
-            if let Some((stream, first, last)) = slots_of(&draft.fact) {
+            if let Some((stream, first, last)) = slots_of(&fact) {
                 let taken =
                     settled(index.as_ref(), stream, first, last).map_err(|e| self.shared.stop(e.to_string()))?;
                 let taken =
@@ -462,7 +453,7 @@ impl Writer {
                 }
             }
             let at = self.shared.options.clock.now().max(self.last_at);
-            let entry = Entry { v: VERSION, at, idem: draft.idem, fact: draft.fact };
+            let entry = Entry { v: VERSION, at, fact };
             let bytes = crate::record::canonical(&entry)?.into_bytes();
             if bytes.len() > GREATEST_SIZE {
                 let kind = entry.fact.kind();
@@ -481,13 +472,13 @@ impl Writer {
         index: &dyn Index,
         plan: &Plan,
         part: &Plan,
-        draft: &Draft,
+        fact: &Fact,
     ) -> Result<Option<Receipt>, StoreError> {
-        let Some(idem) = &draft.idem else { return Ok(None) };
-        if let Some(number) = plan.idem.get(idem).or_else(|| part.idem.get(idem)) {
+        let Some(once) = fact.once() else { return Ok(None) };
+        if let Some(number) = plan.once.get(&once).or_else(|| part.once.get(&once)) {
             return Ok(Some(Receipt { entry: *number, at: self.last_at, fresh: false }));
         }
-        let known = index.get(&key::idem(idem)).map_err(|e| self.shared.stop(e.to_string()))?;
+        let known = index.get(&key::once(&once)).map_err(|e| self.shared.stop(e.to_string()))?;
         let Some(number) = known.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))) else {
             return Ok(None);
         };
@@ -561,13 +552,13 @@ impl Writer {
 struct Plan {
     first: u64,
     entries: Vec<Accepted>,
-    idem: HashMap<String, u64>,
+    once: HashMap<String, u64>,
     slots: BTreeMap<StreamId, Vec<(Slot, Slot, u64)>>,
 }
 
 impl Plan {
     fn new(first: u64) -> Self {
-        Plan { first, entries: Vec::new(), idem: HashMap::new(), slots: BTreeMap::new() }
+        Plan { first, entries: Vec::new(), once: HashMap::new(), slots: BTreeMap::new() }
     }
 
     fn next(&self) -> u64 {
@@ -576,8 +567,8 @@ impl Plan {
 
     fn push(&mut self, entry: Entry, bytes: Vec<u8>) {
         let number = self.next();
-        if let Some(idem) = &entry.idem {
-            self.idem.insert(idem.clone(), number);
+        if let Some(once) = entry.fact.once() {
+            self.once.insert(once, number);
         }
         if let Some((stream, first, last)) = slots_of(&entry.fact) {
             self.slots.entry(stream.clone()).or_default().push((first, last, number));
@@ -587,7 +578,7 @@ impl Plan {
 
     fn take(&mut self, part: Plan) {
         self.entries.extend(part.entries);
-        self.idem.extend(part.idem);
+        self.once.extend(part.once);
         for (stream, slots) in part.slots {
             self.slots.entry(stream).or_default().extend(slots);
         }

@@ -145,7 +145,7 @@ pub(crate) fn at(text: &str) -> Timestamp {
 
 impl Ledger {
     fn record(&mut self, at: Timestamp, fact: Fact) -> u64 {
-        let (number, entry) = (self.entries.len() as u64, Entry { v: VERSION, at, idem: None, fact });
+        let (number, entry) = (self.entries.len() as u64, Entry { v: VERSION, at, fact });
         self.index.apply(fold::fold(self.index.as_ref(), number, &entry).unwrap()).unwrap();
         self.entries.push(serde_json::to_vec(&entry).unwrap());
         number
