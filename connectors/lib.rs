@@ -61,3 +61,67 @@ impl Sources {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+keycloak:
+  - name: acme
+    owner: identity-team
+    url: https://id.example.com
+    realm: acme
+    client_id: evidenced-reader
+    client_secret: {file: /run/secrets/keycloak}
+    schedules: {realm: 'every: 5m'}
+";
+
+    fn read(text: &str) -> Result<Sources, String> {
+        // Without the lines around the fault: one of them could be a secret that stands where it should not.
+        let options = serde_saphyr::options! { with_snippet: false };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_read_as_they_are_written_in_the_manual() {
+        let sources = read(GOOD).unwrap();
+        assert_eq!(sources.problems(), []);
+        let all = sources.all();
+        let (place, source) = &all[0];
+        assert_eq!((place.as_str(), source.id().unwrap().as_str()), ("keycloak[0]", "keycloak:acme"));
+        let schedules: Vec<String> = source.kind().collectors.iter().map(|c| source.schedule(c)).collect();
+        assert_eq!(schedules, ["every: 5m", "7 * * * *", "22 * * * *"]);
+    }
+
+    #[test]
+    fn what_nobody_declared_is_refused() {
+        for (from, to, named) in [
+            ("realm: acme", "reaml: acme", "reaml"),
+            ("keycloak:\n", "keycloack:\n", "keycloack"),
+            ("{file: /run/secrets/keycloak}", "hunter2", "{file: PATH} or {env: NAME}"),
+        ] {
+            let error = read(&GOOD.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(named), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_problem_says_where_it_stands_and_what_to_write() {
+        let bad =
+            GOOD.replace("https:", "http:").replace("owner: identity-team", "owner: ''").replace("{realm:", "{raelm:");
+        let twice = format!("{bad}{}", GOOD.replacen("keycloak:\n", "", 1));
+        let problems: Vec<_> = read(&twice).unwrap().problems().into_iter().map(|p| (p.path, p.remedy)).collect();
+        let said = |path: &str, remedy: &str| (path.to_owned(), remedy.to_owned());
+        assert_eq!(
+            problems,
+            [
+                said("keycloak[0].owner", "name a person or team"),
+                said("keycloak[0].schedules.raelm", "did you mean realm?"),
+                said("keycloak[0].url", "write https://"),
+                said("keycloak[1].name", "give each source a name of its own"),
+            ]
+        );
+    }
+}

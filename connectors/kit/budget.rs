@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 use crate::Manners;
 
+/// A source may ask for more, by mistake or worse; it is asked again after this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// The budget of one source, shared by its collectors and kept from run to run.
 pub struct Budget {
     slots: Semaphore,
@@ -28,29 +31,32 @@ impl Budget {
         }
     }
 
-    /// Waits until a call may start. The permit is held until its answer is in.
-    ///
-    /// Waits without end when the source asked for a long pause: callers bound it.
-    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let permit = self.slots.acquire().await.ok()?;
+    /// Waits until a call may start. The permit is held until its answer is in. `Err` says at once how long the source
+    /// wants to be left alone, when that is beyond `deadline`.
+    pub(crate) async fn turn(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, Duration> {
+        // The semaphore is never closed; a call without a permit would be no worse than one too many.
+        let permit = self.slots.acquire().await.ok();
         loop {
             let now = Instant::now();
             let due = {
                 let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
                 if *next <= now {
                     *next = now + self.spacing;
-                    return Some(permit);
+                    return Ok(permit);
                 }
                 *next
             };
+            if due >= deadline {
+                return Err(due - now);
+            }
             tokio::time::sleep_until(due).await;
         }
     }
 
-    /// Keeps every call of this source away for `wait`.
+    /// Keeps every call of this source away for `wait`, also those of later runs, an hour at most.
     pub(crate) fn pause(&self, wait: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = (*next).max(Instant::now() + wait);
+        *next = (*next).max(Instant::now() + wait.min(LONGEST_PAUSE));
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::{Clock, Exchange, GapReason, StreamId, Timestamp, Try};
 use http::HeaderMap;
 use http::header::{DATE, ETAG, IF_NONE_MATCH};
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -96,13 +97,12 @@ impl Recorder {
     pub async fn exchange(&self, call: &'static CallSpec, request: http::Request<Bytes>) -> Result<Answer, Unread> {
         let url = self.admit(call, &request).map_err(|why| Unread::unsent(call, GapReason::Refused, why))?;
         let earlier = self.earlier(call, &url).await;
-        let permit = self.bounded(self.budget.turn()).await.map_err(|(why, text)| Unread::unsent(call, why, text))?;
+        let mut permit = self.turn().await.map_err(|(why, text)| Unread::unsent(call, why, text))?;
         let seq = self.open(call, &request, &url)?;
         let mark = Mark { call, seq };
         if let Err(why) = self.keep_request(mark, request.body()).await {
             return Err(self.give_up(mark, GapReason::OverLimit, why));
         }
-        let mut permit = permit;
         let mut tries: Vec<Try> = Vec::new();
         loop {
             let sent = self.clock.now();
@@ -116,8 +116,8 @@ impl Recorder {
                     let confirmed = reply.status == 304 && earlier.is_some();
                     let throttled = (self.manners.throttles)(reply.status, &reply.headers);
                     let asked = asked_wait(&reply.headers, self.clock.now());
-                    if let Some(wait) = asked.filter(|_| !throttled) {
-                        self.budget.pause(wait); // The quota is used up by this very answer.
+                    if let Some(wait) = asked {
+                        self.budget.pause(wait); // For every call of the source, this run's and others'.
                     }
                     let reason = unusable(reply.status, throttled).filter(|_| !confirmed);
                     let Some(reason) = reason else {
@@ -153,9 +153,9 @@ impl Recorder {
             self.amend(mark, |exchange| exchange.tries.clone_from(&tries));
             let again = async {
                 tokio::time::sleep(waited).await;
-                self.budget.turn().await
+                self.turn().await
             };
-            permit = match self.bounded(again).await {
+            permit = match self.bounded(again).await.and_then(|turn| turn) {
                 Ok(permit) => permit,
                 Err((stopped, why)) => {
                     // Still throttled when time ran out is throttled: the remedy is a larger quota, not a faster source.
@@ -229,6 +229,15 @@ impl Recorder {
             }
             done = work => Ok(done),
         }
+    }
+
+    /// Waits for this call's turn, unless the source wants to be left alone for longer than the run lasts.
+    async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, (GapReason, String)> {
+        let turn = self.bounded(self.budget.turn(self.deadline)).await?;
+        turn.map_err(|wait| {
+            let why = format!("the source asked to be left alone for another {}", domain_duration(wait));
+            (GapReason::Throttled, why)
+        })
     }
 
     fn step(&self, reason: GapReason, asked: Option<Duration>, tries: &[Try]) -> Step {

@@ -227,6 +227,17 @@ async fn a_wait_longer_than_the_run_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_source_that_wants_to_be_left_alone_is_not_asked_again_by_any_later_run() {
+    let source = source(|_| Reply::Send("HTTP/1.1 429 \r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n")).await;
+    let around = around();
+    collect(&source.url, Arc::new(list_once), &around).await;
+    let run = collect(&source.url, Arc::new(list_once), &around).await;
+    assert_eq!((run.outcome, only_gap(&run), run.exchanges.len()), (Outcome::Failed, GapReason::Throttled, 0));
+    assert!(run.gaps[0].detail.starts_with("the source asked to be left alone for another"), "{}", run.gaps[0].detail);
+    assert_eq!(source.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn each_try_is_recorded_with_its_status_and_wait() {
     let source = source(|number| match number {
         0 => Reply::Send("HTTP/1.1 429 \r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n"),
