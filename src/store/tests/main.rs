@@ -1,0 +1,286 @@
+//! What the store promises, through its public door.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use domain::entry::{Fact, Intent, Missed, MissedReason, Schedule, TreeHead};
+use domain::{Clock, Outcome, Slot, StreamId, Timestamp, Trigger};
+use domain::{CollectionRun, Field, Population, Resource, ResourceKey};
+use store::index::Index;
+use store::{InitError, Layout, Offline, OpenError, Options, Random, Read, Store, StoreError};
+
+/// A clock that moves on by a second whenever it is asked.
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.fetch_add(1000, Ordering::Relaxed))
+    }
+}
+
+/// Numbers that are different every time and the same in every test.
+struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn bytes(&self) -> Result<[u8; 32], String> {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        Ok(bytes)
+    }
+}
+
+fn options(data: &Path, start: i64) -> Options {
+    Options {
+        data: data.to_owned(),
+        guard: None,
+        disk: ledger::RealDisk::shared(),
+        clock: Arc::new(Ticking(AtomicI64::new(start))),
+        random: Arc::new(Counting(AtomicU64::new(u64::try_from(start).unwrap() + 1))),
+    }
+}
+
+fn new_store(data: &Path) -> Store {
+    Store::init(&options(data, 0), "test/ledger", "test 1").unwrap();
+    Store::open(options(data, 1_000_000)).unwrap().0
+}
+
+fn stream() -> StreamId {
+    "keycloak:acme/people".parse().unwrap()
+}
+
+fn slot(n: i64) -> Slot {
+    Slot(Timestamp::from_millis(n * 60_000))
+}
+
+fn intent(store: &Store, n: i64) -> u64 {
+    let head = store.head().unwrap();
+    let after = TreeHead { size: head.size, root: head.root };
+    store.record_intent(Intent { stream: stream(), trigger: Trigger::Slot(slot(n)), after }).unwrap().entry
+}
+
+/// A run of the slot `n` that found these people.
+fn run(n: i64, people: &[(&str, bool)]) -> CollectionRun {
+    let resource = |(name, enabled): &(&str, bool)| Resource {
+        key: ResourceKey { kind: "keycloak.user".parse().unwrap(), id: format!("id-{name}") },
+        name: (*name).to_owned(),
+        fields: [("enabled".to_owned(), Field::Read((*enabled).into()))].into(),
+        exchanges: vec![],
+    };
+    CollectionRun {
+        stream: stream(),
+        collector_version: 1,
+        trigger: Trigger::Slot(slot(n)),
+        started: slot(n).0,
+        ended: Timestamp::from_millis(slot(n).0.millis() + 10),
+        caller: Some("reader".into()),
+        exchanges: vec![],
+        populations: vec![Population {
+            kind: "keycloak.user".parse().unwrap(),
+            complete: true,
+            reconciled: None,
+            resources: people.iter().map(resource).collect(),
+        }],
+        gaps: vec![],
+        changes: Ok(vec![]),
+        outcome: Outcome::Collected,
+    }
+}
+
+/// Everything in an index, for comparing.
+fn rows(index: &dyn Index) -> Vec<(Vec<u8>, Vec<u8>)> {
+    index.scan(b"", None, usize::MAX).unwrap()
+}
+
+#[test]
+fn a_ledger_is_begun_once_and_never_in_a_folder_of_somebody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    assert!(matches!(Store::open(options(&data, 0)), Err(OpenError::NotInitialised(_))));
+    drop(new_store(&data));
+    assert!(matches!(Store::init(&options(&data, 0), "other", "test 1"), Err(InitError::Exists(_))));
+    let foreign = dir.path().join("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::write(foreign.join("letter"), "dear").unwrap();
+    assert!(matches!(Store::init(&options(&foreign, 0), "mine", "test 1"), Err(InitError::NotEmpty(_))));
+    assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 1, "nothing was left there");
+}
+
+#[test]
+fn a_slot_has_one_outcome_whoever_asks_and_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    let begun = intent(&store, 3);
+    assert_eq!(intent(&store, 3), begun, "a second intent is the first");
+    let first = store.record_run(begun, &run(3, &[("dora", true)])).unwrap();
+    let again = store.record_run(begun, &run(3, &[])).unwrap();
+    assert_eq!((again.entry, again.fresh), (first.entry, false), "a second outcome is the first");
+    drop(store);
+
+    let (store, _) = Store::open(options(&data, 2_000_000)).unwrap();
+    let missed = |first: i64, last: i64| Missed {
+        stream: stream(),
+        first: slot(first),
+        last: slot(last),
+        count: (last - first + 1).unsigned_abs(),
+        reason: MissedReason::NotRunning,
+    };
+    for (first, last) in [(1, 3), (2, 5)] {
+        let refused = store.record_missed(missed(first, last)).unwrap_err();
+        assert!(matches!(refused, StoreError::SlotTaken { entry, .. } if entry == begun + 1), "{refused}");
+    }
+    store.record_missed(missed(4, 9)).unwrap();
+    assert!(matches!(store.record_run(intent(&store, 7), &run(7, &[])), Err(StoreError::SlotTaken { .. })));
+    store.record_run(intent(&store, 10), &run(10, &[])).unwrap();
+}
+
+#[test]
+fn the_same_bytes_are_kept_once_and_a_name_stands_in_no_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    for n in 1..=3 {
+        store.record_run(intent(&store, n), &run(n, &[("dora-the-admin", true), ("erik", true)])).unwrap();
+    }
+    let size = store.head().unwrap().size;
+    let entries: Vec<_> = (0..size).map(|n| store.entry(n).unwrap().unwrap()).collect();
+    let manifests: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match &entry.fact {
+            Fact::Run(run) => Some(run.populations[0].manifest.clone().unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(manifests.len(), 3);
+    assert!(manifests.iter().all(|manifest| *manifest == manifests[0]), "an unchanged population is one body");
+    for n in 0..size {
+        let text = String::from_utf8(store.entry_bytes(n).unwrap().unwrap()).unwrap();
+        assert!(!text.contains("dora") && !text.contains("reader"), "#{n} names somebody: {text}");
+    }
+    let manifest = String::from_utf8(store.body(&manifests[0]).unwrap().unwrap()).unwrap();
+    assert_eq!(manifest.lines().count(), 2);
+    assert!(manifest.lines().is_sorted());
+    assert!(!manifest.contains("dora"));
+}
+
+#[test]
+fn the_index_may_be_deleted_or_damaged_and_comes_back_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    store
+        .record_one(Fact::Schedule(Schedule {
+            stream: stream(),
+            expression: Some("every: 1m".into()),
+            zone: None,
+            from: slot(0).0,
+        }))
+        .unwrap();
+    for n in 1..=20 {
+        let people = [("dora", n % 3 == 0), ("erik", true)];
+        store.record_run(intent(&store, n), &run(n, &people)).unwrap();
+    }
+    let before = rows(store.index().as_ref());
+    drop(store);
+    let index = Layout::new(&data).index();
+    let spoil: [(&str, &dyn Fn()); 4] = [
+        ("deleted", &|| std::fs::remove_dir_all(&index).unwrap()),
+        ("truncated", &|| {
+            std::fs::OpenOptions::new().write(true).open(index.join("db")).unwrap().set_len(100).unwrap()
+        }),
+        ("overwritten", &|| std::fs::write(index.join("db"), vec![0x5a; 4096]).unwrap()),
+        ("a stray snapshot", &|| std::fs::write(index.join("snap.00000000FFFFFFFF.generating"), b"half").unwrap()),
+    ];
+    for (what, spoil) in spoil {
+        spoil();
+        let (store, recovered) = Store::open(options(&data, 3_000_000)).unwrap();
+        assert_eq!(rows(store.index().as_ref()), before, "{what}: {recovered:?}");
+    }
+}
+
+#[test]
+fn an_index_of_another_past_is_never_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    for (data, people) in [(&one, [("dora", true)]), (&two, [("erik", false)])] {
+        let store = new_store(data);
+        store.record_run(intent(&store, 1), &run(1, &people)).unwrap();
+    }
+    std::fs::remove_dir_all(Layout::new(&one).index()).unwrap();
+    std::fs::rename(Layout::new(&two).index(), Layout::new(&one).index()).unwrap();
+    let (store, recovered) = Store::open(options(&one, 2_000_000)).unwrap();
+    assert!(recovered.notes.iter().any(|note| note.contains("built again")), "{recovered:?}");
+    let Some(Fact::Run(run)) = store.entry(2).unwrap().map(|entry| entry.fact) else { panic!("no run") };
+    let manifest = run.populations[0].manifest.clone().unwrap();
+    assert!(store.body(&manifest).unwrap().is_some(), "its own bodies are found again");
+}
+
+#[test]
+fn whoever_reads_beside_the_daemon_sees_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    store.record_run(intent(&store, 1), &run(1, &[("dora", true)])).unwrap();
+    let offline = Offline::open(&data).unwrap();
+    assert_eq!(offline.head().unwrap(), store.head().unwrap());
+    for n in 0..store.head().unwrap().size {
+        assert_eq!(offline.entry_bytes(n).unwrap(), store.entry_bytes(n).unwrap());
+        assert!(offline.proof(n).unwrap().unwrap().starts_with("c2sp.org/tlog-proof@v1"));
+    }
+    let facts = |index: &dyn Index| {
+        let keep = |key: &[u8]| !key.starts_with(b"h/") && !key.starts_with(b"b/") && key != b"m/packs";
+        rows(index).into_iter().filter(|(key, _)| keep(key)).collect::<Vec<_>>()
+    };
+    assert_eq!(facts(offline.index().as_ref()), facts(store.index().as_ref()));
+    let dora = ResourceKey { kind: "keycloak.user".parse().unwrap(), id: "id-dora".into() };
+    let pseudonym = offline.pseudonym(&dora).unwrap();
+    assert_eq!(offline.resource(&pseudonym), Some(dora));
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    let Err(OpenError::Failed { source, .. }) = Store::open(options(&data, 0)) else { panic!("two writers") };
+    assert!(source.to_string().contains("in use by another process"), "{source}");
+    drop(store);
+    Store::open(options(&data, 0)).unwrap();
+}
+
+#[test]
+fn time_never_runs_backwards_in_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    let late = store.record_run(intent(&store, 1), &run(1, &[])).unwrap().at;
+    drop(store);
+    let (store, _) = Store::open(options(&data, 5)).unwrap();
+    assert!(store.record_run(intent(&store, 2), &run(2, &[])).unwrap().at >= late);
+}
+
+#[test]
+fn many_writers_at_once_get_places_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = new_store(&dir.path().join("data"));
+    let schedule = |n: usize| {
+        Fact::Schedule(Schedule {
+            stream: format!("keycloak:acme/s{n}").parse().unwrap(),
+            expression: None,
+            zone: None,
+            from: slot(0).0,
+        })
+    };
+    let entries: Vec<u64> = std::thread::scope(|scope| {
+        let store = &store;
+        let writers: Vec<_> = (0..64)
+            .map(|n| scope.spawn(move || store.record(vec![schedule(n), schedule(n)]).unwrap()[0].entry))
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    let places: std::collections::BTreeSet<u64> = entries.iter().copied().collect();
+    assert_eq!(places.len(), 64);
+    assert!(places.iter().all(|place| (place - 1).is_multiple_of(2)), "nobody's facts stand among another's");
+    assert_eq!(store.head().unwrap().size, 129);
+}
