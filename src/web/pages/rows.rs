@@ -22,6 +22,8 @@ pub(super) struct Window {
 pub(super) struct Rows {
     pub(super) shown: Vec<Row>,
     pub(super) total: u64,
+    /// They are observations, not resources.
+    pub(super) observed: bool,
     /// Where the part before this one begins, and where the part after it.
     pub(super) before: Option<u64>,
     pub(super) after: Option<u64>,
@@ -47,6 +49,7 @@ impl Rows {
             rows.extend(view.map(|view| Row::of(row, view)));
         }
         Ok(Rows {
+            observed: rows.iter().any(|row| row.check.is_some()),
             shown: rows,
             total: window.end - window.first.min(window.end),
             before: (from > window.first).then(|| from.saturating_sub(PER_PAGE).max(window.first)),
