@@ -111,7 +111,7 @@ pub struct WebSettings {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthSettings {
-    /// The address to listen on: `/livez`, `/readyz` and `/metrics`. They name sources and checks, never resources or
+    /// The address to listen on: `/healthz`, `/readyz` and `/metrics`. They name sources and checks, never resources or
     /// people.
     #[schemars(with = "String")]
     pub listen: SocketAddr,

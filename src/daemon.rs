@@ -54,8 +54,6 @@ struct Ended {
     result: Result<Done, JudgeError>,
 }
 
-/// Runs at once, over all sources. Each source has its own, smaller limit on requests.
-const RUNS_AT_ONCE: usize = 32;
 /// The clock is looked at at least this often, so that a step is noticed.
 const TICK: Duration = Duration::from_secs(1);
 /// A difference between the clock and the elapsed time beyond this is a step.
@@ -152,6 +150,7 @@ impl Daemon {
         runs: &mut JoinSet<Ended>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
+        let at_once = self.loaded().settings.limits.runs_at_once as usize;
         let mut wake: Option<Timestamp> = None;
         for (stream, state) in streams.iter_mut() {
             loop {
@@ -173,7 +172,7 @@ impl Daemon {
                         state.missed(slots, reason);
                         self.news.notify_one();
                     }
-                    Decision::Start(_) if runs.len() >= RUNS_AT_ONCE => break,
+                    Decision::Start(_) if runs.len() >= at_once => break,
                     Decision::Start(trigger) => {
                         let id = stream.clone();
                         let intent = self.blocking(move |daemon| pipeline::intend(&daemon.store, &id, trigger)).await;
@@ -210,7 +209,9 @@ impl Daemon {
             let source = loaded.source(&stream.source());
             let run = match (source, loaded.collector(&stream)) {
                 (Some(source), Some(collector)) => {
-                    kit::run(source, collector, &stream, trigger, &self.around)
+                    let limits = loaded.settings.limits.of_a_run();
+                    let around = kit::Surroundings { limits, ..self.around.clone() };
+                    kit::run(source, collector, &stream, trigger, &around)
                         .instrument(tracing::info_span!("collect"))
                         .await
                 }

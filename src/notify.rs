@@ -60,6 +60,7 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
 }
 
 /// One round: look, tell, record. Returns when the next is due.
+#[tracing::instrument(name = "alert", level = "debug", skip_all)]
 async fn round(
     daemon: &Arc<Daemon>,
     dispatcher: &mut Dispatcher,

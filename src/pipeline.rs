@@ -53,9 +53,9 @@ pub fn settle(
     run: &CollectionRun,
     now: Timestamp,
 ) -> Result<Done, JudgeError> {
-    let receipt = store.record_run(intent, run)?;
-    let judged = judge::judge_last(store, knowledge, &run.stream)?;
-    let findings = judge::conclude(store, knowledge, now)?;
+    let receipt = tracing::info_span!("record").in_scope(|| store.record_run(intent, run))?;
+    let judged = tracing::info_span!("evaluate").in_scope(|| judge::judge_last(store, knowledge, &run.stream))?;
+    let findings = tracing::info_span!("conclude").in_scope(|| judge::conclude(store, knowledge, now))?;
     Ok(Done { run: receipt, outcome: run.outcome, judged, findings })
 }
 
