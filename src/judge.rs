@@ -78,6 +78,7 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
 
 /// Concludes on every control of every catalogue, as of `now`, and records the findings that changed.
 pub fn conclude(store: &Store, knowledge: &Knowledge, now: Timestamp) -> Result<u64, JudgeError> {
+    let _decided_once = store.deciding();
     let query = Query { read: store, catalogue: &knowledge.catalogue, now };
     let mut states = Vec::new();
     let mut rests_on: BTreeMap<CheckId, BTreeSet<u64>> = BTreeMap::new();

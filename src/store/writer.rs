@@ -144,6 +144,7 @@ struct Shared {
     subjects: Mutex<Subjects>,
     reader: Reader,
     head: RwLock<Head>,
+    deciding: Mutex<()>,
     stopped: OnceLock<String>,
 }
 
@@ -239,6 +240,7 @@ impl Store {
             subjects: Mutex::new(subjects),
             reader,
             head: RwLock::new(head),
+            deciding: Mutex::new(()),
             stopped: OnceLock::new(),
         });
         let (queue, jobs) = sync_channel(QUEUE);
@@ -272,6 +274,12 @@ impl Store {
     pub fn record_one(&self, fact: Fact) -> Result<Receipt, StoreError> {
         let receipts = self.record(vec![fact])?;
         receipts.first().copied().ok_or_else(|| StoreError::Unwritable("no receipt".into()))
+    }
+
+    /// Held by whoever reads what is recorded, decides from it, and records the decision: two of them at once would
+    /// decide the same thing twice.
+    pub fn deciding(&self) -> MutexGuard<'_, ()> {
+        lock(&self.shared.deciding)
     }
 
     /// Keeps a body; it is durable before any entry recorded after this call is.
