@@ -105,5 +105,8 @@ fn said() -> impl Iterator<Item = (&'static File, usize, &'static str)> {
         let recorded = file.path.contains("/fixtures/") && file.ending() == "json";
         recorded || file.path.starts_with("tests/tidy/") || ["Cargo.lock", "LICENSE"].contains(&file.path.as_str())
     };
-    files().iter().filter(move |file| !theirs(file)).flat_map(|file| file.lines().map(move |(number, line)| (file, number, line)))
+    files()
+        .iter()
+        .filter(move |file| !theirs(file))
+        .flat_map(|file| file.lines().map(move |(number, line)| (file, number, line)))
 }
