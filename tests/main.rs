@@ -6,4 +6,6 @@ mod daemon;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod tidy;

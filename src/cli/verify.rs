@@ -8,12 +8,19 @@ use ledger::{KeySource, Kind, Level, Progress, VerifyOptions};
 use super::Exit;
 use super::args::{self, Cli, VerifyArgs};
 use super::output::{Output, Tone};
-use super::read::data_dir;
+use super::read::{data_dir, load, settings_path};
 use crate::verify::{Meaning, meaning};
 
 /// `evidenced verify [DIR]`
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
-    let data = args.dir.clone().unwrap_or_else(|| data_dir(cli, None));
+    // A folder that is named needs no settings: whoever verifies may have nothing else.
+    let named = args.dir.clone().or_else(|| cli.data.clone());
+    let settings = match &named {
+        None if cli.config.is_some() || settings_path(cli).exists() => Some(load(cli, out)?.settings),
+        _ => None,
+    };
+    let data = named.unwrap_or_else(|| data_dir(cli, settings.as_ref()));
+    let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
     let pin =
@@ -23,7 +30,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         pin: pin.transpose()?,
         key: key.transpose()?,
         bodies: (!args.skip_bodies).then(|| layout.bodies()),
-        guard: Some(layout.guard()).filter(|guard| guard.is_dir()),
+        guard: Some(guard.unwrap_or_else(|| layout.guard())).filter(|guard| guard.is_dir()),
     };
     let watched = std::io::stderr().is_terminal() && !out.json();
     let report = ledger::verify(&layout.ledger(), &options, &mut |progress| {
