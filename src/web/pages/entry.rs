@@ -18,7 +18,7 @@ use crate::backend::Asked;
 use crate::problem::Problem;
 
 /// Exchanges listed with a run; all of them are rows of their own.
-const EXCHANGES: usize = 200;
+const EXCHANGES: usize = 100;
 
 #[derive(Template)]
 #[template(path = "entry.html")]
@@ -96,18 +96,17 @@ pub(super) async fn page(
 }
 
 impl Opened {
-    /// The rows to show: the wanted ones, of those that are not listed otherwise.
+    /// The rows to show: the wanted ones, or else the first that are not listed above them.
     fn window(&self, entry: &EntryView, wanted: &Wanted) -> Window {
-        let (first, end) = match self {
-            Opened::Run(_) => (entry.exchanges.len() as u64, entry.rows),
+        let usual = match self {
+            Opened::Run(_) => Some(entry.exchanges.len() as u64),
             Opened::Judged(judged) => {
-                let named =
-                    judged.checks.iter().find(|check| Some(check.line.check.as_str()) == wanted.check.as_deref());
-                return Window { first: 0, from: wanted.from.or(named.map(|check| check.first)), end: entry.rows };
+                let named = wanted.check.as_deref();
+                judged.checks.iter().find(|check| Some(check.line.check.as_str()) == named).map(|check| check.first)
             }
-            _ => (0, 0),
+            _ => None,
         };
-        Window { first, from: wanted.from, end }
+        Window { from: wanted.from.or(usual).unwrap_or(0), end: entry.rows }
     }
 }
 

@@ -11,10 +11,9 @@ use crate::problem::Problem;
 /// Rows on one page; each is opened from its own body.
 const PER_PAGE: u64 = 50;
 
-/// Which rows of an entry to show: at most [`PER_PAGE`], beginning with `from`, of those from `first` up to `end`.
+/// Which rows of an entry to show: at most [`PER_PAGE`], beginning with `from`, before `end`.
 pub(super) struct Window {
-    pub(super) first: u64,
-    pub(super) from: Option<u64>,
+    pub(super) from: u64,
     pub(super) end: u64,
 }
 
@@ -40,7 +39,7 @@ pub(super) struct Row {
 
 impl Rows {
     pub(super) fn of(query: &Query<'_>, entry: u64, window: Window) -> Result<Rows, Problem> {
-        let from = window.from.unwrap_or(window.first).clamp(window.first, window.end);
+        let from = window.from.min(window.end);
         let to = from.saturating_add(PER_PAGE).min(window.end);
         let mut rows = Vec::new();
         for row in from..to {
@@ -51,8 +50,8 @@ impl Rows {
         Ok(Rows {
             observed: rows.iter().any(|row| row.check.is_some()),
             shown: rows,
-            total: window.end - window.first.min(window.end),
-            before: (from > window.first).then(|| from.saturating_sub(PER_PAGE).max(window.first)),
+            total: window.end,
+            before: (from > 0).then(|| from.saturating_sub(PER_PAGE)),
             after: (to < window.end).then_some(to),
         })
     }

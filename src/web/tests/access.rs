@@ -1,6 +1,6 @@
 //! Who is let in, what is refused, and what every answer carries.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -192,6 +192,52 @@ async fn a_fault_of_the_program_is_one_refused_request_and_no_more() {
     assert_eq!(metrics.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(metrics.body.starts_with("the registry is gone\n"));
     assert_eq!(get(&health, "/healthz").await.body, "alive\n");
+}
+
+/// Holds every question until it is let go.
+#[derive(Default)]
+struct Held {
+    /// Questions being answered, and whether they may end.
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl web::Backend for Held {
+    fn with_query(&self, _: &mut dyn FnMut(&query::Query<'_>)) {
+        self.state.lock().unwrap().0 += 1;
+        drop(self.changed.wait_while(self.state.lock().unwrap(), |(_, released)| !*released).unwrap());
+    }
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn metrics(&self) -> Result<String, String> {
+        Ok(String::new())
+    }
+    fn run_now<'a>(&'a self, _: Option<&'a str>) -> web::RunNow<'a> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+#[tokio::test]
+async fn many_readers_wait_for_their_turn_instead_of_holding_all_threads() {
+    let held = Arc::new(Held::default());
+    let router = web::pages(held.clone(), Access::Loopback);
+    let asking = |router: Router| tokio::spawn(async move { get(&router, "/api/v1/overview").await.status });
+    let readers: Vec<_> = (0..50).map(|_| asking(router.clone())).collect();
+    let inside = || held.state.lock().unwrap().0;
+    while inside() < 8 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(inside(), 8);
+    held.state.lock().unwrap().1 = true;
+    held.changed.notify_all();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR, "nobody answered");
+    }
+    assert_eq!(inside(), 50, "each had its turn");
 }
 
 #[tokio::test]

@@ -115,6 +115,9 @@ async fn long_lists_are_shown_in_parts_that_say_so() {
     let last = read("/entries/21?from=100").await;
     assert!(last.contains("120 rows, 50 on a page: before"), "{last}");
     assert_eq!(last.lines().filter(|line| line.starts_with("#21/")).count(), 20);
+    let calls = read("/entries/20").await;
+    assert!(calls.contains("122 rows, 50 on a page: before after") && calls.contains("\n#20/0 GET"), "{calls}");
+    assert!(read("/entries/20?from=0").await.contains("#20/0 GET /admin/realms/{realm}/users 200"));
     assert_eq!(read("/entries/21?from=99999").await.lines().filter(|line| line.starts_with("#21/")).count(), 0);
     let by_check = read("/entries/25?check=keycloak.realm.tls_required").await;
     assert!(by_check.contains("#25/1 acme") && !by_check.contains("#25/0 acme"), "{by_check}");
