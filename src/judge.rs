@@ -3,7 +3,9 @@
 //! Everything is read back from what was recorded, never handed over in memory: so a run that was recorded just before
 //! the process died is judged after the restart in the same way, and anyone can judge it again.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use checks::CheckState;
 use domain::entry::{self, CheckLine, DeviationDetail, Fact};
@@ -47,7 +49,7 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
     };
     let query = Query { read: store, catalogue: &knowledge.catalogue, now: run.ended };
     let row = query.stream_row(&run.stream)?;
-    let before = Before::read(&query, &row)?;
+    let before = Before::new(&row);
     let judged = observe(&query, knowledge, &run, &before)?;
     let changes = recorded_changes(&query, &run)?;
     let mut steps = Vec::new();
@@ -118,27 +120,54 @@ pub fn conclude(store: &Store, knowledge: &Knowledge, now: Timestamp) -> Result<
     Ok(count)
 }
 
-/// The stream's last judgement, as far as it is needed to tell what changed.
+/// The stream's earlier judgements, as far as they are needed to tell what changed. Each is read once.
 struct Before {
-    /// When the run behind it ended.
+    /// The latest one that holds rows of its own.
+    latest: Option<u64>,
+    /// When the latest run was judged; its rows held then too, even if they stand in an earlier entry.
     at: Option<Timestamp>,
-    /// The entry that holds its rows.
-    rows_in: Option<u64>,
-    /// Its rows by check and resource.
-    rows: BTreeMap<(CheckId, Pseudonym), ObservationLine>,
+    judgements: RefCell<BTreeMap<u64, Option<Rc<Judgement>>>>,
+}
+
+/// One judgement with rows of its own.
+struct Judgement {
+    run: u64,
+    prev: Option<u64>,
+    /// Sorted by check and resource.
+    lines: Vec<ObservationLine>,
 }
 
 impl Before {
-    fn read(query: &Query<'_>, row: &StreamRow) -> Result<Before, ReadError> {
-        let mut before = Before { at: None, rows_in: None, rows: BTreeMap::new() };
-        let Some(observed) = &row.observed else { return Ok(before) };
-        before.at = Some(observed.at);
-        before.rows_in = Some(observed.rows_in);
-        let manifest = observed.manifest.as_ref().map(|manifest| query.read.body(manifest)).transpose()?.flatten();
-        for line in observation_lines(&manifest.unwrap_or_default())? {
-            before.rows.insert((line.check.clone(), line.resource.clone()), line);
+    fn new(row: &StreamRow) -> Before {
+        let observed = row.observed.as_ref();
+        Before {
+            latest: observed.map(|observed| observed.rows_in),
+            at: observed.map(|observed| observed.at),
+            judgements: RefCell::default(),
         }
-        Ok(before)
+    }
+
+    fn judgement(&self, query: &Query<'_>, entry: u64) -> Result<Option<Rc<Judgement>>, ReadError> {
+        if let Some(known) = self.judgements.borrow().get(&entry) {
+            return Ok(known.clone());
+        }
+        let read = match query.read.entry(entry)?.map(|entry| entry.fact) {
+            Some(Fact::Observation(observations)) => {
+                let manifest = observations.manifest.as_ref().map(|id| query.read.body(id)).transpose()?.flatten();
+                let lines = observation_lines(&manifest.unwrap_or_default())?;
+                Some(Rc::new(Judgement { run: observations.run, prev: observations.prev, lines }))
+            }
+            _ => None,
+        };
+        self.judgements.borrow_mut().insert(entry, read.clone());
+        Ok(read)
+    }
+
+    /// The latest judgement's lines of one check.
+    fn lines_of(&self, query: &Query<'_>, check: &CheckId) -> Result<Vec<ObservationLine>, ReadError> {
+        let latest = self.latest.map(|entry| self.judgement(query, entry)).transpose()?.flatten();
+        let lines = latest.iter().flat_map(|judgement| &judgement.lines);
+        Ok(lines.filter(|line| line.check == *check).cloned().collect())
     }
 
     /// The last observation of a resource that determined something, before the run at hand: what it was, where it
@@ -149,28 +178,24 @@ impl Before {
         check: &CheckId,
         resource: &Pseudonym,
     ) -> Result<Option<(Observation, RowAddress, Timestamp)>, ReadError> {
-        let Some(mut entry) = self.rows_in else { return Ok(None) };
+        let mut next = self.latest;
         for _ in 0..LOOK_BACK {
-            let Some(recorded) = query.read.entry(entry)? else { return Ok(None) };
-            let Fact::Observation(observations) = recorded.fact else { return Ok(None) };
-            let manifest = observations.manifest.as_ref().map(|id| query.read.body(id)).transpose()?.flatten();
-            let lines = observation_lines(&manifest.unwrap_or_default())?;
-            let found = lines.binary_search_by(|line| (&line.check, &line.resource).cmp(&(check, resource)));
-            if let Some((row, line)) = found.ok().and_then(|row| Some((row, lines.get(row)?)))
+            let Some(entry) = next else { return Ok(None) };
+            let Some(judgement) = self.judgement(query, entry)? else { return Ok(None) };
+            let found = judgement.lines.binary_search_by(|line| (&line.check, &line.resource).cmp(&(check, resource)));
+            if let Some((row, line)) = found.ok().and_then(|row| Some((row, judgement.lines.get(row)?)))
                 && line.value != ObservationValue::Undetermined
             {
                 let Some(body) = query.read.body(&line.body)? else { return Ok(None) };
                 let observation = serde_json::from_slice(&body)
                     .map_err(|e| ReadError::Malformed(format!("an observation does not read: {e}")))?;
-                let at = match self.at.filter(|_| Some(entry) == self.rows_in) {
+                let at = match self.at.filter(|_| next == self.latest) {
                     Some(at) => at,
-                    None => run_ended(query, observations.run)?.unwrap_or(recorded.at),
+                    None => run_ended(query, judgement.run)?.unwrap_or_default(),
                 };
-                let row = u32::try_from(row).ok();
-                return Ok(Some((observation, RowAddress { entry, row }, at)));
+                return Ok(Some((observation, RowAddress { entry, row: u32::try_from(row).ok() }, at)));
             }
-            let Some(prev) = observations.prev else { return Ok(None) };
-            entry = prev;
+            next = judgement.prev;
         }
         Ok(None)
     }
@@ -227,9 +252,10 @@ fn observe(
     let why = run.gaps.first().map_or(GapReason::Truncated, |gap| gap.reason);
     for judged in judged.values_mut().filter(|judged| !judged.line.complete) {
         let seen: BTreeSet<_> = judged.observations.iter().filter_map(|o| query.read.pseudonym(&o.resource)).collect();
-        for ((_, pseudonym), line) in before.rows.iter().filter(|((check, _), _)| *check == judged.line.check) {
-            let Some(resource) = query.read.resource(pseudonym).filter(|_| !seen.contains(pseudonym)) else { continue };
-            judged.observations.push(not_read(query, line, resource, &judged.line, why)?);
+        for line in before.lines_of(query, &judged.line.check)? {
+            let known = query.read.resource(&line.resource).filter(|_| !seen.contains(&line.resource));
+            let Some(resource) = known else { continue };
+            judged.observations.push(not_read(query, &line, resource, &judged.line, why)?);
         }
     }
     let mut all: Vec<Judged> = judged.into_values().collect();
