@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::Clock;
+use domain::{Clock, in_full};
 use domain::entry::{Fact, Version};
 use kit::{Budgets, Clients, Surroundings, SystemSecrets};
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SystemClock, SystemRandom};
 use crate::config::Settings;
-use crate::daemon::{Daemon, in_full};
+use crate::daemon::Daemon;
 use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};

@@ -8,8 +8,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::entry::{ClockStep, Fact, Schedule as ScheduleFact};
-use domain::{Clock, Duration, SourceId, StreamId, Timestamp, Trigger};
-use kit::AnySource;
+use domain::{Clock, Duration, StreamId, Timestamp, Trigger, in_full};
 use query::Query;
 use store::{Read, Store, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -451,21 +450,4 @@ fn tell_log(stream: &StreamId, done: &Done, run: &domain::CollectionRun) {
             }
         }
     }
-}
-
-/// An error and everything behind it, in one line.
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
-/// A source by its id, for those who hold settings.
-pub fn find_source<'a>(all: &[(String, &'a dyn AnySource)], id: &SourceId) -> Option<&'a dyn AnySource> {
-    all.iter().find(|(_, source)| source.id().is_ok_and(|known| known == *id)).map(|(_, source)| *source)
 }

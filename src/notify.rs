@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use alerts::{Answer, Dispatcher, Post, Reason, Remembered, SecretRef, Transport, TransportError, Verdict};
 use bytes::Bytes;
-use domain::Duration;
+use domain::{Duration, in_full};
 use domain::entry::Fact;
 use kit::http::{HeaderMap, HeaderName, HeaderValue};
 use kit::outbound::{AskError, Outbound};
@@ -17,7 +17,7 @@ use store::rows::{DeliveryRow, key};
 use store::{Read, ReadError, Store, StoreError, fold};
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::{Daemon, in_full};
+use crate::daemon::Daemon;
 
 /// An alert that ended stays worth telling for this long; after that a receiver that was down all the time is not told.
 const NEWS_FOR: Duration = Duration::from_secs(7 * 86_400);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use domain::StreamId;
+use domain::{StreamId, in_full};
 use kit::http::{HeaderMap, HeaderValue, Method, header};
 use kit::outbound::Outbound;
 use query::Query;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use web::{Access, Backend, RunNow};
 
-use crate::daemon::{Daemon, in_full};
+use crate::daemon::Daemon;
 
 /// The daemon, as pages and API see it.
 struct Window(Arc<Daemon>);

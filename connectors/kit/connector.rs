@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Clock, CollectionRun, CollectorName, GapReason, StreamId, Trigger};
+use domain::{Clock, CollectionRun, CollectorName, GapReason, StreamId, Trigger, in_full};
 use futures::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -118,16 +118,4 @@ async fn ask(
         () = tokio::time::sleep_until(recorder.deadline + GRACE) => (GapReason::TimedOut, "the run's time was over"),
     };
     Some((reason, why.to_owned()))
-}
-
-/// An error and its causes in one line. None of them holds a secret: they speak of settings and files.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -54,7 +54,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     let meaning = if sound { Some(meaning(&data)) } else { None };
     let (meaning, unread) = match meaning {
         Some(Ok(meaning)) => (meaning, None),
-        Some(Err(error)) => (Meaning::default(), Some(crate::daemon::in_full(&error))),
+        Some(Err(error)) => (Meaning::default(), Some(domain::in_full(&error))),
         None => (Meaning::default(), None),
     };
     print_ledger(&report, out);

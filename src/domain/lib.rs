@@ -4,6 +4,9 @@
 //! crate speaks in these types. The order of the modules is the order of the story: when, what, what was asked, what
 //! was found, what a check says of it, what follows, and how all of it is written into the ledger.
 
+mod error;
+pub use error::in_full;
+
 mod time;
 pub use time::{Clock, Duration, ParseDurationError, ParseTimestampError, Timestamp};
 

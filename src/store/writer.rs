@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
-use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp};
+use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, in_full};
 use ledger::{AppendError, Bodies, BodyError, Log, Reader, SharedDisk, SigningKey};
 
 use crate::bodies::{BodyStore, PutError};
@@ -289,8 +289,8 @@ impl Store {
         let random = || self.shared.options.random.bytes();
         let kept = lock(&self.shared.bodies).put(index.as_ref(), body, random);
         kept.map_err(|error| match error {
-            PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(chain(&error)),
-            error => self.shared.stop(format!("a body could not be kept: {}", chain(&error))),
+            PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
+            error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),
         })
     }
 
@@ -504,8 +504,8 @@ impl Writer {
         let body_ops = {
             let mut bodies = lock(&shared.bodies);
             bodies.sync().map_err(|error| match error {
-                BodyError::Full(_) => StoreError::DiskFull(chain(&error)),
-                error => shared.stop(format!("bodies could not be made durable: {}", chain(&error))),
+                BodyError::Full(_) => StoreError::DiskFull(in_full(&error)),
+                error => shared.stop(format!("bodies could not be made durable: {}", in_full(&error))),
             })?
         };
         lock(&shared.subjects)
@@ -517,7 +517,7 @@ impl Writer {
             Err(error @ (AppendError::LowSpace { .. } | AppendError::Full(_))) => {
                 return Err(StoreError::DiskFull(error.to_string()));
             }
-            Err(error) => return Err(shared.stop(chain(&error))),
+            Err(error) => return Err(shared.stop(in_full(&error))),
         }
         let indexed = self.index(plan, body_ops);
         if let Err(error) = indexed {
@@ -666,18 +666,6 @@ fn head_of(reader: &Reader) -> Result<Head, ReadError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An error and everything behind it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {

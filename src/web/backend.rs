@@ -1,6 +1,5 @@
 //! What the pages ask of the daemon, and how they ask without holding up its threads.
 
-use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// Questions answered at once; more of them wait for their turn, as long as a request may last.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 9;
 
 /// A backend and the turns to ask it.
 #[derive(Clone)]
@@ -81,16 +80,4 @@ impl Asked {
         });
         done.await.unwrap_or_else(|error| Err(Problem::broken(&format!("answering broke off: {error}"))))
     }
-}
-
-/// An error and everything behind it, in one line.
-pub(crate) fn in_full(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::in_full;
+use domain::in_full;
 use crate::pages::Bare;
 
 /// The body of every error of the API.
