@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::entry::DeviationDetail;
-use domain::{BodyId, Change, Duration, RowAddress, Severity, StreamId, Timestamp, UnknownActor};
+use domain::{BodyId, Change, Duration, GapReason, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor};
 use sha2::{Digest, Sha256};
 use store::rows::{CoverageRow, DeviationRow, StreamRow, key};
 use store::{ReadError, fold};
@@ -141,12 +141,16 @@ impl Query<'_> {
         let worst =
             coverage.blind.iter().filter_map(|check| self.catalogue.checks.get(check)).map(|info| info.severity).max();
         let source = row.stream.source();
-        let reason = coverage.reason.map_or("slots were missed", |reason| reason.as_str());
+        let title = match (coverage.lost, coverage.reason) {
+            (true, Some(reason)) => format!("Evidence is incomplete ({})", reason.as_str()),
+            (true, None) => "Evidence is incomplete".to_owned(),
+            (false, _) => "Evidence is complete again".to_owned(),
+        };
         Ok(Alert {
             key: self.incident_key(&["coverage", row.stream.as_str(), &coverage.episode.to_string()])?,
             class: AlertClass::Coverage,
             state: if coverage.lost { AlertState::Firing } else { AlertState::Resolved },
-            title: format!("Evidence from {} is incomplete: {reason}", row.stream),
+            title,
             subject: row.stream.to_string(),
             kind: None,
             check: None,
@@ -154,8 +158,7 @@ impl Query<'_> {
             severity_why: "what cannot be seen is not known to conform".to_owned(),
             controls,
             owner: self.catalogue.owner(&source),
-            first_action: "see the gaps below; grant what is missing (evidenced permissions), then evidenced run-now"
-                .to_owned(),
+            first_action: first_action(coverage.reason, &source),
             permalink: self.catalogue.permalink(RowAddress { entry: coverage.last_entry, row: None }),
             was: None,
             is: None,
@@ -187,7 +190,10 @@ impl Query<'_> {
             key: self.incident_key(&["baseline", stream.as_str(), &opened_in])?,
             class: AlertClass::Baseline,
             state: AlertState::Firing,
-            title: format!("First look at {stream}: {} deviations were already here", rows.len()),
+            title: match rows.len() {
+                1 => "1 deviation was already here".to_owned(),
+                n => format!("{n} deviations were already here"),
+            },
             subject: stream.to_string(),
             kind: None,
             check: None,
@@ -231,4 +237,23 @@ impl Query<'_> {
         text.truncate(32);
         Ok(text)
     }
+}
+
+/// What to do first about evidence that could not be read for this reason.
+fn first_action(reason: Option<GapReason>, source: &SourceId) -> String {
+    let what = match reason {
+        Some(GapReason::Denied | GapReason::NotLicensed) => {
+            format!("grant the reader what it lacks (evidenced permissions {})", source.kind())
+        }
+        Some(GapReason::Unauthenticated) => {
+            "give the reader valid credentials: the source refuses those it has".to_owned()
+        }
+        Some(GapReason::Unreachable | GapReason::TimedOut | GapReason::SourceFault) => {
+            "see whether the source is up and can be reached from here".to_owned()
+        }
+        Some(GapReason::Throttled) => "let it be asked less often, or raise its limit at the source".to_owned(),
+        Some(GapReason::OverLimit) => "raise the limit that was reached, in the settings".to_owned(),
+        _ => "see what could not be read".to_owned(),
+    };
+    format!("{what}; then: evidenced run-now {source}")
 }
