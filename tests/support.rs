@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
-use kit::http::{HeaderMap, Method, StatusCode};
+use kit::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use kit::outbound::Outbound;
 use query::{Alert, ChangeView, EntryView, StreamView};
 use serde::de::DeserializeOwned;
@@ -35,6 +35,10 @@ pub(crate) struct Setup {
     pub(crate) schedule: String,
     /// More settings, as YAML at the top level: `alerts`, `limits` …
     pub(crate) more: String,
+    /// More settings of the source, as YAML with its indentation, and sources after it.
+    pub(crate) source_more: String,
+    /// Variables in the daemon's environment, beside those of the tests.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -50,6 +54,8 @@ impl Setup {
             client: client.to_owned(),
             schedule: "every: 1s".to_owned(),
             more: String::new(),
+            source_more: String::new(),
+            env: Vec::new(),
         }
     }
 
@@ -62,6 +68,21 @@ impl Setup {
     pub(crate) fn with(mut self, more: &str) -> Setup {
         self.more.push_str(more);
         self
+    }
+
+    /// With more settings of the source, or sources after it: YAML as it follows the source's own.
+    pub(crate) fn with_in_source(mut self, more: &str) -> Setup {
+        self.source_more.push_str(more);
+        self
+    }
+
+    /// With a check of the organisation's own, in a folder of checks.
+    pub(crate) fn with_check(self, name: &str, text: &str) -> Setup {
+        let folder = self.dir.path().join("checks");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), text).unwrap();
+        let known = self.more.contains("checks_dir:");
+        if known { self } else { self.with(&format!("checks_dir: {}\n", folder.display())) }
     }
 
     /// With another schedule for every collector.
@@ -91,11 +112,11 @@ impl Setup {
     /// Writes the settings file, with free ports.
     pub(crate) fn write(&self) {
         let (dir, web, health) = (self.dir.path().display(), free_port(), free_port());
-        let Setup { url, realm, client, schedule, more, .. } = self;
+        let Setup { url, realm, client, schedule, more, source_more, .. } = self;
         let text = format!(
             "organisation: Acme\ndata: {dir}/data\nweb: {{listen: '127.0.0.1:{web}'}}\nhealth: {{listen: '127.0.0.1:{health}'}}\n\
              schedules: {{default: '{schedule}'}}\n{more}sources:\n  keycloak:\n  - name: acme\n    owner: identity team\n    \
-             url: {url}\n    realm: {realm}\n    client_id: {client}\n    client_secret: {{file: {dir}/reader.secret}}\n"
+             url: {url}\n    realm: {realm}\n    client_id: {client}\n    client_secret: {{file: {dir}/reader.secret}}\n{source_more}"
         );
         fs::write(self.settings(), text).unwrap();
     }
@@ -113,12 +134,19 @@ impl Setup {
             .args(["run", "--init", "--until-stdin-ends", "--config"])
             .arg(self.settings())
             .args(args)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(fs::OpenOptions::new().create(true).append(true).open(&log).unwrap())
             .spawn()
             .unwrap();
         Daemon { child, setup: self, log, api: Api::new(&self.data().join("control.sock")) }
+    }
+
+    /// The settings as the program reads them.
+    pub(crate) fn read(&self) -> evidenced::config::Settings {
+        let text = fs::read_to_string(self.settings()).unwrap();
+        evidenced::config::parse("evidenced.yaml", &text).unwrap()
     }
 
     /// Runs a command of the program with these settings and waits for its end.
@@ -162,6 +190,13 @@ impl Daemon<'_> {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The end of its log, for whoever has to find out what went wrong.
+    fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
     /// Waits until `done` gives something; fails with the log after [`PATIENCE`].
     pub(crate) fn wait<T>(&mut self, what: &str, mut done: impl FnMut(&Api) -> Option<T>) -> T {
         let began = Instant::now();
@@ -170,17 +205,46 @@ impl Daemon<'_> {
                 return found;
             }
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the daemon ended ({ended:?}) while waiting for {what}:\n{}", self.log());
-            assert!(began.elapsed() < PATIENCE, "{what} did not come:\n{}", self.log());
+            assert!(ended.is_none(), "the daemon ended ({ended:?}) while waiting for {what}:\n{}", self.tail());
+            assert!(began.elapsed() < PATIENCE, "{what} did not come:\n{}", self.tail());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The address of the pages and the API for everybody on this machine.
+    pub(crate) fn page(&self) -> String {
+        format!("http://{}", self.setup.read().web.listen)
+    }
+
+    /// The address of health and metrics.
+    pub(crate) fn health(&self) -> String {
+        format!("http://{}", self.setup.read().health.listen)
+    }
+
+    /// The metrics as Prometheus would read them.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (status, text) = self.api.fetch(Method::GET, &format!("{}/metrics", self.health()), "").unwrap();
+        assert_eq!(status, 200, "{text}");
+        Metrics(text)
+    }
+
+    /// Waits until the process has ended by itself; gives its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        let began = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child.wait().unwrap().code()
     }
 
     /// Waits until every stream has ended `runs` more runs than now.
     pub(crate) fn wait_for_runs(&mut self, runs: u64) -> Vec<StreamView> {
         let count = |view: &StreamView| view.outcomes.iter().take(3).sum::<u64>();
+        // After a restart the ledger has runs already, so nothing is counted before there is an answer.
+        let known = self.wait("an answer", |api| api.get::<Listing<StreamView>>("streams")).items;
         let before: std::collections::BTreeMap<_, _> =
-            self.api.streams().into_iter().map(|view| (view.stream.clone(), count(&view))).collect();
+            known.into_iter().map(|view| (view.stream.clone(), count(&view))).collect();
         self.wait("more runs", |api| {
             let views = api.streams();
             let enough = |view: &StreamView| count(view) >= before.get(&view.stream).copied().unwrap_or(0) + runs;
@@ -193,7 +257,7 @@ impl Daemon<'_> {
         let began = Instant::now();
         signal(&self.child, "TERM");
         while self.child.try_wait().unwrap().is_none() {
-            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.tail());
             std::thread::sleep(Duration::from_millis(20));
         }
         (self.child.wait().unwrap().code(), began.elapsed())
@@ -221,9 +285,24 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
+/// Metrics in the text format of Prometheus.
+pub(crate) struct Metrics(pub(crate) String);
+
+impl Metrics {
+    /// The sum of all samples of a name whose labels hold all of `labels`, each as `name="value"`.
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let lines = self.0.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+        });
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+}
+
 /// The API over the control socket.
 pub(crate) struct Api {
     client: Outbound,
+    network: Outbound,
     runtime: Runtime,
 }
 
@@ -231,7 +310,28 @@ impl Api {
     fn new(socket: &Path) -> Api {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(async { Outbound::over_socket(socket) }).unwrap();
-        Api { client, runtime }
+        let network = runtime.block_on(async { Outbound::network() }).unwrap();
+        Api { client, network, runtime }
+    }
+
+    /// Sends a request over the control socket; gives status and text, or `None` when there is no answer.
+    pub(crate) fn send(&self, method: Method, path: &str, body: &str) -> Option<(u16, String)> {
+        self.request(&self.client, method, &format!("http://localhost{path}"), body)
+    }
+
+    /// Sends a request over the network; gives status and text, or `None` when there is no answer.
+    pub(crate) fn fetch(&self, method: Method, url: &str, body: &str) -> Option<(u16, String)> {
+        self.request(&self.network, method, url, body)
+    }
+
+    fn request(&self, client: &Outbound, method: Method, url: &str, body: &str) -> Option<(u16, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = body.as_bytes().to_vec().into();
+        let url = url.parse().unwrap();
+        let ask = client.ask(method, &url, headers, body, Duration::from_secs(10));
+        let answer = self.runtime.block_on(ask).ok()?;
+        Some((answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned()))
     }
 
     /// An answer of the API; `None` when there is none, or none yet.
