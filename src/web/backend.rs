@@ -30,7 +30,7 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// Questions answered at once; more of them wait for their turn, as long as a request may last.
-const AT_ONCE: usize = 9;
+const AT_ONCE: usize = 8;
 
 /// A backend and the turns to ask it.
 #[derive(Clone)]
