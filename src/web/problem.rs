@@ -6,8 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use domain::in_full;
 use crate::pages::Bare;
+use domain::in_full;
 
 /// The body of every error of the API.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

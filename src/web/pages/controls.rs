@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Html;
-use domain::{Bearing, CheckId, FindingValue, FrameworkId, SourceId};
+use domain::{Bearing, CheckId, FindingValue, FrameworkId, LinkState, SourceId};
 use query::{ControlView, LinkView};
 
 use super::card::Card;
@@ -42,17 +42,8 @@ impl Control {
 
 impl Link {
     fn of(view: LinkView) -> Link {
-        let state = &view.state;
-        let mark = match &state.counts {
-            _ if state.source.is_none() => Mark { word: "no source feeds it", ..UNSEEN },
-            None => Mark { word: "has not run yet", ..UNSEEN },
-            Some(counts) if counts.deviates > 0 || state.open > 0 => Mark { word: "deviates", ..shown::BAD_MARK },
-            Some(_) if view.stale => Mark { word: "too old", ..UNSEEN },
-            Some(counts) if counts.undetermined > 0 || !state.complete => Mark { word: "undetermined", ..UNSEEN },
-            Some(counts) if counts.conforms > 0 => Mark { word: "conforms", ..shown::GOOD_MARK },
-            Some(_) => Mark { word: "nothing to assess", ..UNSEEN },
-        };
-        let bearing = match state.bearing {
+        let mark = says(&view.state, view.stale);
+        let bearing = match view.state.bearing {
             Bearing::Proves => "proves",
             Bearing::Supports => "supports",
         };
@@ -61,6 +52,21 @@ impl Link {
 }
 
 const UNSEEN: Mark = shown::UNSEEN_MARK;
+
+/// What one check of one source says for a control. A deviation outweighs whatever could not be seen; what could not be
+/// seen, or was seen too long ago, outweighs whatever conforms.
+fn says(state: &LinkState, stale: bool) -> Mark {
+    match &state.counts {
+        _ if state.source.is_none() => Mark { word: "no source feeds it", ..UNSEEN },
+        _ if state.open > 0 => Mark { word: "deviates", ..shown::BAD_MARK },
+        None => Mark { word: "has not run yet", ..UNSEEN },
+        Some(counts) if counts.deviates > 0 => Mark { word: "deviates", ..shown::BAD_MARK },
+        Some(_) if stale => Mark { word: "too old", ..UNSEEN },
+        Some(counts) if counts.undetermined > 0 || !state.complete => Mark { word: "undetermined", ..UNSEEN },
+        Some(counts) if counts.conforms > 0 => Mark { word: "conforms", ..shown::GOOD_MARK },
+        Some(_) => Mark { word: "nothing to assess", ..UNSEEN },
+    }
+}
 
 #[derive(Template)]
 #[template(path = "controls.html")]
@@ -127,4 +133,44 @@ pub(super) async fn one(
         })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{CheckCounts, Duration};
+
+    use super::*;
+
+    #[test]
+    fn only_what_was_seen_whole_and_lately_is_said_to_conform() {
+        let counts =
+            |conforms, deviates, undetermined| CheckCounts { conforms, deviates, undetermined, not_applicable: 1 };
+        let table = [
+            (None, true, 0, false, "has not run yet"),
+            (None, true, 1, false, "deviates"),
+            (Some(counts(5, 0, 0)), true, 0, false, "conforms"),
+            (Some(counts(5, 0, 0)), false, 0, false, "undetermined"),
+            (Some(counts(5, 0, 0)), true, 0, true, "too old"),
+            (Some(counts(5, 0, 0)), true, 1, false, "deviates"),
+            (Some(counts(5, 0, 1)), true, 0, false, "undetermined"),
+            (Some(counts(5, 1, 1)), false, 0, true, "deviates"),
+            (Some(counts(0, 0, 0)), true, 0, false, "nothing to assess"),
+        ];
+        for (counts, complete, open, stale, word) in table {
+            let state = LinkState {
+                check: "keycloak.realm.brute_force".parse().unwrap(),
+                bearing: Bearing::Proves,
+                source: "keycloak:acme".parse().ok(),
+                counts,
+                complete,
+                open,
+                at: None,
+                greatest_age: Duration::ZERO,
+            };
+            let mark = says(&state, stale);
+            assert_eq!(mark.word, word, "{state:?}");
+            assert_eq!(mark.class == "good", word == "conforms", "{state:?}");
+            assert_eq!(says(&LinkState { source: None, ..state }, stale).word, "no source feeds it");
+        }
+    }
 }
