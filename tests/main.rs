@@ -6,6 +6,8 @@ mod badday;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod parties;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod cli;
