@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::{Clock, in_full};
 use domain::entry::{Fact, Version};
+use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Surroundings, SystemSecrets};
 use sha2::{Digest, Sha256};
 use store::rows::key;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use alerts::{Answer, Dispatcher, Post, Reason, Remembered, SecretRef, Transport, TransportError, Verdict};
 use bytes::Bytes;
-use domain::{Duration, in_full};
 use domain::entry::Fact;
+use domain::{Duration, in_full};
 use kit::http::{HeaderMap, HeaderName, HeaderValue};
 use kit::outbound::{AskError, Outbound};
 use query::Query;

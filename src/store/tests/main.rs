@@ -1,4 +1,5 @@
 //! What the store promises, through its public door.
+#![allow(clippy::unwrap_used, reason = "test code, helpers included")]
 
 use std::path::Path;
 use std::sync::Arc;
