@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod catalogue;
 mod hostile;
 mod html;
 mod pages;
