@@ -34,8 +34,7 @@ impl Query<'_> {
                 alerts.push(self.deviation_alert(&row)?);
             }
             if row.state.baseline && recent(row.state.opened_at) {
-                let opened_in = row.state.observation.entry;
-                baselines.entry((self.stream_of(&row), opened_in)).or_default().push(row);
+                baselines.entry((self.stream_of(&row), row.opened_in)).or_default().push(row);
             }
         }
         for ((stream, _), rows) in baselines {
@@ -185,9 +184,10 @@ impl Query<'_> {
             count.0 += 1;
         }
         let source = stream.source();
-        let opened_in = first.state.observation.entry.to_string();
+        // What stands for the whole look is its judgement: deviations of it come back as incidents of their own.
+        let look = first.opened_in;
         Ok(Some(Alert {
-            key: self.incident_key(&["baseline", stream.as_str(), &opened_in])?,
+            key: self.incident_key(&["baseline", stream.as_str(), &look.to_string()])?,
             class: AlertClass::Baseline,
             state: AlertState::Firing,
             title: match rows.len() {
@@ -202,14 +202,14 @@ impl Query<'_> {
             controls: Vec::new(),
             owner: self.catalogue.owner(&source),
             first_action: "go through them in office hours".to_owned(),
-            permalink: self.catalogue.permalink(RowAddress { entry: first.state.observation.entry, row: None }),
+            permalink: self.catalogue.permalink(RowAddress { entry: look, row: None }),
             was: None,
             is: None,
             who: Err(UnknownActor { reason: "it was so before anyone looked".to_owned() }),
             changed_at: None,
             opened_at: first.state.opened_at,
-            opened_by: first.state.opened_by,
-            entry: first.state.opened_by,
+            opened_by: look,
+            entry: look,
             at: first.state.opened_at,
             baseline: true,
             unread_since: None,

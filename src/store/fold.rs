@@ -48,7 +48,7 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
                 state: DeviationState {
                     open: opens,
                     episode: deviation.episode,
-                    baseline: deviation.baseline,
+                    baseline: opened.map_or(deviation.baseline, |row| row.state.baseline),
                     opened_by: opened.map_or(number, |row| row.state.opened_by),
                     opened_at: opened.map_or(entry.at, |row| row.state.opened_at),
                     last_entry: number,
@@ -61,6 +61,7 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
                 severity: deviation.severity,
                 change: deviation.change,
                 at: entry.at,
+                opened_in: opened.map_or(deviation.is.entry, |row| row.opened_in),
                 opened_detail: opened.map_or_else(|| deviation.detail.clone(), |row| row.opened_detail.clone()),
                 detail: deviation.detail.clone(),
                 was: opened.map_or(deviation.was, |row| row.was),

@@ -10,7 +10,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 /// The version of all rows; an index of another version is built again.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How far the index has folded the ledger.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -226,6 +226,8 @@ pub struct DeviationRow {
     pub change: domain::Change,
     /// When the last step was recorded.
     pub at: Timestamp,
+    /// The observation entry whose judgement opened the episode.
+    pub opened_in: u64,
     /// The details of the opening.
     pub opened_detail: BodyId,
     /// The details of the last step.

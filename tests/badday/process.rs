@@ -176,3 +176,29 @@ fn badday_10_slots_that_passed_while_it_was_down_are_missed_and_caught_up_once()
     let (exit, said) = setup.verify();
     assert_eq!(exit, 0, "every slot has one outcome: {said}");
 }
+
+/// What a first look found is mended, and breaks again. Owed: the summary of the first look was told once, and is not told
+/// anew because its parts change; nobody is told the end of what nobody was told; what breaks again is an incident.
+#[test]
+fn a_first_look_is_summed_up_once_whatever_becomes_of_what_it_found() {
+    let (world, server) = good();
+    world.drift(Drift::BruteForceOff, "dora").unwrap();
+    world.drift(Drift::LongTokens, "dora").unwrap();
+    let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", server.url()));
+    let mut daemon = setup.start();
+    let told = || -> Vec<serde_json::Value> { world.received().into_iter().map(|one| one.json()).collect() };
+    daemon.wait("the summary", |_| (!told().is_empty()).then_some(()));
+    assert!(daemon.api().deviations().iter().all(|alert| alert.baseline));
+    for drift in [Drift::BruteForceOff, Drift::LongTokens] {
+        world.undo(drift, "dora").unwrap();
+        daemon.wait("its end", |api| api.deviation(drift.check()).is_none().then_some(()));
+        daemon.wait_for_runs(1);
+    }
+    world.drift(Drift::BruteForceOff, "dora").unwrap();
+    daemon.wait("the alert", |_| (told().len() > 1).then_some(()));
+    daemon.wait_for_runs(2);
+    let told = told();
+    let kinds: Vec<_> = told.iter().map(|told| told["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["baseline.recorded", "deviation.firing"], "{told:#?}");
+    assert_eq!(told[1]["data"]["check"], GUESSING);
+}
