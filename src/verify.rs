@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use domain::entry::{Entry, Fact};
-use domain::{BodyId, Slot, StreamId, Timestamp};
+use domain::{BodyId, Duration, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
 use store::{Offline, Read, ReadError};
@@ -26,6 +26,8 @@ pub struct Meaning {
     pub judgements: u64,
     /// Slots that were promised up to the last entry, by outcome: collected, partial, failed, missed.
     pub slots: [u64; 4],
+    /// Slots of which nothing is said yet: the daemon ended, and its next start will record them as missed.
+    pub pending: u64,
     /// Runs that had begun when the ledger ends.
     pub under_way: u64,
     /// Bodies that an entry names and that are not there. After an erasure that is as it should be.
@@ -125,7 +127,7 @@ impl Audit<'_> {
             Fact::Run(run) => self.run(number, run)?,
             Fact::Missed(missed) => {
                 let stream = self.streams.entry(missed.stream.clone()).or_default();
-                stream.settled.push((missed.first, missed.last, number, 3));
+                stream.settled.push((missed.first, missed.last, number, MISSED));
             }
             Fact::Observation(observations) => self.observations(number, observations)?,
             Fact::Deviation(deviation) => {
@@ -262,6 +264,8 @@ impl Audit<'_> {
     /// Holds the slots that schedules promised against the outcomes they got.
     fn count_slots(&mut self) {
         let streams = std::mem::take(&mut self.streams);
+        let runs = streams.values().flat_map(|stream| &stream.settled).filter(|(.., kind)| *kind != MISSED);
+        let alive = runs.map(|(_, last, ..)| last.0).max().unwrap_or_default();
         for (id, stream) in streams {
             if stream.open.is_some() {
                 self.meaning.under_way += 1;
@@ -288,20 +292,20 @@ impl Audit<'_> {
                         continue;
                     }
                 };
-                // Slots that were not yet late when the ledger ended are not owed.
-                let until =
-                    stream.schedules.get(place + 1).map_or(self.last_at.minus(schedule.lateness()), |next| next.3);
-                let until = until.min(
-                    stream
-                        .open
-                        .and_then(|(_, slot)| slot)
-                        .map_or(until, |slot| slot.0.minus(domain::Duration::from_millis(1))),
-                );
+                let until = match stream.schedules.get(place + 1) {
+                    Some(next) => next.3,
+                    None => {
+                        let (owed, late) = owed_until(&stream, &schedule, self.last_at, alive);
+                        self.meaning.pending +=
+                            schedule.slots_within(owed.max(*from), late).map_or(0, |slots| slots.count);
+                        owed
+                    }
+                };
                 let Some(owed) = schedule.slots_within(*from, until) else { continue };
                 let mut had = 0;
                 for (first, last, _, kind) in &settled {
-                    let within = schedule
-                        .slots_within(first.0.minus(domain::Duration::from_millis(1)).max(*from), last.0.min(until));
+                    let within =
+                        schedule.slots_within(first.0.minus(Duration::from_millis(1)).max(*from), last.0.min(until));
                     let count = within.map_or(0, |within| within.count);
                     had += count;
                     if let Some(slots) = self.meaning.slots.get_mut(*kind) {
@@ -316,4 +320,21 @@ impl Audit<'_> {
             }
         }
     }
+}
+
+/// The place of *missed* in [`Meaning::slots`].
+const MISSED: usize = 3;
+/// A daemon that starts again has said of every stream what it missed within this time of its first scheduled run.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+
+/// Up to when a stream's slots must have an outcome, and up to when they are late. What lies between awaits the next
+/// start of the daemon: it is owed as soon as the daemon is seen to have run a slot of any stream well after it.
+fn owed_until(stream: &Stream, schedule: &Schedule, last_at: Timestamp, alive: Timestamp) -> (Timestamp, Timestamp) {
+    let late = last_at.minus(schedule.lateness());
+    let settled = stream.settled.iter().map(|(_, last, ..)| last.0).max().unwrap_or_default();
+    let owed = settled.max(alive.minus(schedule.lateness()).minus(SETTLES_WITHIN));
+    // The slot of a run under way has its outcome still to come.
+    let under_way = stream.open.and_then(|(_, slot)| slot).map(|slot| slot.0.minus(Duration::from_millis(1)));
+    let late = under_way.map_or(late, |before| late.min(before));
+    (owed.min(late), late)
 }

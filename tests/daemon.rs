@@ -60,14 +60,16 @@ fn findings_are_drawn_for_every_control_and_silence_is_never_in_favour() {
     let setup = Setup::of_world(&server);
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);
-    let controls: web::Listing<query::ControlView> = daemon.wait("findings", |api| api.get("controls/iso27001-2022"));
+    let drawn = |list: &web::Listing<query::ControlView>| {
+        list.items.iter().any(|view| view.value == FindingValue::Nonconforming)
+    };
+    let controls = daemon.wait("findings", |api| api.get("controls/iso27001-2022").filter(drawn));
     assert_eq!(controls.items.len(), 93);
     for view in &controls.items {
         if view.links.is_empty() {
             assert_eq!(view.value, FindingValue::NotEvidenced, "{}", view.control);
         }
     }
-    assert!(controls.items.iter().any(|view| view.value == FindingValue::Nonconforming));
     let mut last = std::collections::BTreeMap::new();
     for fact in daemon.api().facts("finding") {
         let word = (fact["value"].clone(), fact["reason"].clone());

@@ -4,12 +4,14 @@
 #[cfg(test)]
 mod badday;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod parties;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
-mod cli;
 #[cfg(test)]
 mod tidy;

@@ -62,6 +62,19 @@ fn explain_control(
     };
     out.line(format!("finding    {value}: {reason}{since}"));
     let period = Period { from: args.from, to: args.to };
+    if let (Some(from), Some(to)) = (period.from, period.to)
+        && from > to
+    {
+        bail!("the period ends ({to}) before it begins ({from})");
+    }
+    if period.from.is_some() || period.to.is_some() {
+        let side = |moment: Option<Timestamp>, none: &str| moment.map_or_else(|| none.to_owned(), |at| at.to_string());
+        let (from, to) = (side(period.from, "the beginning"), side(period.to, "now"));
+        out.line(format!(
+            "period     {from} to {to}: runs and missed slots are counted in it; the finding and the counts of"
+        ));
+        out.line("           resources are the latest there are");
+    }
     for (place, link) in view.links.iter().enumerate() {
         let label = if place == 0 { "evidence" } else { "" };
         print_link(query, link, &period, label, out)?;
@@ -116,6 +129,12 @@ fn print_link(query: &Query<'_>, link: &LinkView, period: &Period, label: &str, 
             );
             if counts.not_applicable > 0 {
                 said.push_str(&format!(", {} not applicable", counts.not_applicable));
+            }
+            // An open deviation that was not read this time is counted as undetermined, and still deviates.
+            let unread = link.state.open.saturating_sub(counts.deviates);
+            if unread > 0 {
+                let open = format!("{unread} of these deviated when last read");
+                said.push_str(&format!("; {}", out.toned(Tone::Bad, &open)));
             }
             if !link.state.complete {
                 said.push_str(&format!("; {}", out.toned(Tone::Unseen, "the population was not read completely")));

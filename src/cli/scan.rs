@@ -134,14 +134,22 @@ fn finish(
     out: &Output,
 ) -> anyhow::Result<()> {
     let query = Query { read: store, catalogue: &loaded.knowledge.catalogue, now: SystemClock.now() };
+    let mut still_open = 0;
     for alert in query.open_deviations()? {
+        let unread = alert.unread_since.is_some();
+        still_open += u64::from(unread);
+        let word = if unread {
+            out.toned(Tone::Unseen, "not read, deviated before")
+        } else {
+            out.toned(Tone::Bad, "deviates")
+        };
         let values = alert
             .is
             .as_ref()
             .map(|is| is.values.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", "));
         out.line(format!(
             "{}  {}  {}  {}",
-            out.toned(Tone::Bad, "deviates"),
+            word,
             alert.check.as_ref().map_or("", |check| check.as_str()),
             alerts::text::clean(&alert.subject, 60),
             out.toned(Tone::Faint, alerts::text::clean(&values.unwrap_or_default(), 120)),
@@ -150,8 +158,13 @@ fn finish(
     let size = store.head()?.size;
     let first = entries.first().copied().unwrap_or(size);
     let deviations = if deviates == 1 { "1 deviation".to_owned() } else { format!("{deviates} deviations") };
-    let unread =
-        if incomplete { "some of it could not be read: undetermined, not conforming" } else { "nothing unread" };
+    let unread = match (incomplete, still_open) {
+        (false, _) => "nothing unread".to_owned(),
+        (true, 0) => "some of it could not be read: undetermined, not conforming".to_owned(),
+        (true, n) => {
+            format!("some of it could not be read: undetermined, not conforming; {n} of that deviated when last read")
+        }
+    };
     out.line(format!("{deviations}; {unread}. Recorded as #{first} to #{}.", size.saturating_sub(1)));
     Ok(())
 }

@@ -108,6 +108,16 @@ fn print_row(view: &RowView, out: &Output) {
         out.line("  resource as it was read:");
         print_json(resource, out);
     }
+    if let (Some(run), Some(resource)) = (view.run, &view.resource) {
+        let calls = resource["exchanges"].as_array().cloned().unwrap_or_default();
+        let calls: Vec<String> = calls.iter().map(|call| format!("{run}/{call}")).collect();
+        if !calls.is_empty() {
+            out.line(format!("  read by  evidenced show {}   the answers as received", calls.join(", ")));
+        }
+    }
+    if view.exchange.is_none() {
+        out.line(format!("  proof    evidenced show {}", view.address.entry));
+    }
     if let Some(exchange) = &view.exchange {
         out.line("  exchange:");
         print_json(&serde_json::to_value(exchange).unwrap_or(Value::Null), out);
@@ -239,7 +249,7 @@ fn list_checks(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
 /// One stream and how it is.
 pub(super) fn print_stream(view: &StreamView, now: domain::Timestamp, out: &Output) {
     let schedule = view.schedule.as_ref().and_then(|schedule| schedule.expression.clone());
-    let schedule = schedule.unwrap_or_else(|| "no longer in the settings".to_owned());
+    let schedule = schedule.unwrap_or_else(|| "not scheduled".to_owned());
     out.line(format!("{}  {schedule}  owner {}", out.toned(Tone::Strong, view.stream.as_str()), view.owner));
     match &view.last_run {
         Some(run) => {

@@ -137,6 +137,12 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
     out.line(format!(
         "slots      {all} were promised and have one outcome each: {collected} collected, {partial} partial, {failed} failed, {missed} missed{under_way}"
     ));
+    if meaning.pending > 0 {
+        let pending = meaning.pending;
+        out.line(format!(
+            "           {pending} more came after the daemon ended; its next start records them as missed"
+        ));
+    }
     out.line(format!(
         "counted    {} populations and {} judgements, row by row",
         meaning.populations, meaning.judgements

@@ -47,6 +47,8 @@ pub struct RowView {
     pub at: Timestamp,
     /// The stream, where the row belongs to one.
     pub stream: Option<StreamId>,
+    /// The run that read it, where there is one: its first rows are the exchanges.
+    pub run: Option<u64>,
     /// The line of the manifest.
     pub line: String,
     /// The observation, when the row is one.
@@ -92,6 +94,7 @@ impl Query<'_> {
             address,
             at: entry.at,
             stream: None,
+            run: None,
             line: String::new(),
             observation: None,
             resource: None,
@@ -101,12 +104,13 @@ impl Query<'_> {
         };
         match entry.fact {
             Fact::Observation(observations) => {
-                let blank = RowView { stream: Some(observations.stream.clone()), ..blank };
+                let (stream, run) = (Some(observations.stream.clone()), Some(observations.run));
+                let blank = RowView { stream, run, ..blank };
                 let rows_in = observations.same_as.unwrap_or(address.entry);
                 self.observation_row(rows_in, row, observations.run, blank)
             }
             Fact::Run(run) => {
-                let blank = RowView { stream: Some(run.stream.clone()), ..blank };
+                let blank = RowView { stream: Some(run.stream.clone()), run: Some(address.entry), ..blank };
                 self.run_row(&run, row, blank)
             }
             _ => Ok(None),
