@@ -1,9 +1,11 @@
 //! What a daemon costs while nothing changes: `cargo bench --bench daemon`, against the simulated organisation, or
-//! against a real realm with KEYCLOAK_URL and KEYCLOAK_REALM (made by `tests/parties/keycloak_seed.py seed`).
+//! against a real realm with KEYCLOAK_URL and KEYCLOAK_REALM (made by `tests/parties/keycloak_seed.py seed`). How many
+//! seconds each collector is watched may be given as the argument.
 //!
 //! Each collector is measured alone, in a daemon of its own: the others have had their first look and rest. Nobody asks
 //! the daemon anything meanwhile; what it recorded is read from its data directory afterwards. Bytes are those of the
-//! entries themselves, and beside them the growth of the files, in which the index keeps old pages for a while.
+//! entries and of the rows of the index themselves; beside them stands by how much the files grew, in which frames,
+//! checkpoints and, in the index, old pages take room as well.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -23,7 +25,7 @@ type Failed = Box<dyn Error>;
 const PEOPLE: usize = 120;
 /// Before anything is measured, so that the first look and its consequences are over.
 const SETTLE: Duration = Duration::from_secs(4);
-const WINDOW: Duration = Duration::from_secs(30);
+const WINDOW: u64 = 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of `/proc/<pid>/stat`, on every Linux there is.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -39,6 +41,8 @@ struct Watched {
 }
 
 fn main() -> Result<(), Failed> {
+    let window = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let window = Duration::from_secs(window.map_or(Ok(WINDOW), |seconds| seconds.parse())?);
     let world = World::new(7, PEOPLE, evidenced::clock::SystemClock.now().millis());
     world.follow(|| evidenced::clock::SystemClock.now().millis());
     let server = world.serve(0)?;
@@ -58,16 +62,15 @@ fn main() -> Result<(), Failed> {
             secret: world::READER_SECRET,
         },
     };
-    let mut out = format!("unchanged runs on {}, {} s each\n", watched.about, WINDOW.as_secs());
-    let heads =
-        ["", "runs", "calls", "run ms", "CPU ms", "entries B", "ledger B", "index B", "bodies B", "list B/call"];
+    let mut out = format!("unchanged runs on {}, {} s each\n", watched.about, window.as_secs());
+    let heads = ["", "runs", "calls", "run ms", "CPU ms", "entries B", "rows B", "ledger +B", "index +B", "bodies +B"];
     let [name, rest @ ..] = heads;
     write!(out, "{name:<10}")?;
     rest.iter().try_for_each(|head| write!(out, "{head:>12}"))?;
-    writeln!(out, "   (each a run)")?;
+    writeln!(out, "   (each a run; +B: files grew)")?;
     let (mut rss, mut idle_cpu) = ((0, 0), 0.0);
     for busy in std::iter::once(None).chain(COLLECTORS.map(Some)) {
-        let measured = measure(&watched, busy)?;
+        let measured = measure(&watched, busy, window)?;
         match busy {
             None => (rss, idle_cpu) = ((measured.rss, measured.peak), measured.cpu),
             Some((name, _)) => row(&mut out, name, &measured, idle_cpu)?,
@@ -78,7 +81,7 @@ fn main() -> Result<(), Failed> {
         "idle: {} kB resident, {} kB at the most; {:.1} ms CPU a second",
         rss.0,
         rss.1,
-        idle_cpu * 1e3 / WINDOW.as_secs_f64()
+        idle_cpu * 1e3 / window.as_secs_f64()
     )?;
     #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
     {
@@ -89,11 +92,10 @@ fn main() -> Result<(), Failed> {
 
 fn row(out: &mut String, name: &str, measured: &Measured, idle_cpu: f64) -> Result<(), Failed> {
     if measured.runs == 0 {
-        return Err(format!("{name}: no run in {} s", WINDOW.as_secs()).into());
+        return Err(format!("{name}: no run in that time").into());
     }
     let a_run = |sum: f64| sum / measured.runs as f64;
     let of = |folder: &str| a_run(measured.grown.get(folder).copied().unwrap_or(0) as f64);
-    let list = measured.list_bytes as f64 / (measured.calls.max(1)) as f64;
     writeln!(
         out,
         "{name:<10}{:>12}{:>12.0}{:>12.0}{:>12.1}{:>12.0}{:>12.0}{:>12.0}{:>12.0}{:>12.0}",
@@ -102,10 +104,10 @@ fn row(out: &mut String, name: &str, measured: &Measured, idle_cpu: f64) -> Resu
         a_run(measured.millis as f64),
         a_run((measured.cpu - idle_cpu).max(0.0) * 1e3),
         a_run(measured.entry_bytes as f64),
+        a_run(measured.row_bytes as f64),
         of("ledger"),
         of("index"),
         of("body"),
-        list,
     )?;
     Ok(())
 }
@@ -119,10 +121,10 @@ struct Measured {
     millis: u64,
     /// Seconds of CPU.
     cpu: f64,
-    /// Of intents, runs and observations.
+    /// Of the entries: intents, runs and observations.
     entry_bytes: u64,
-    /// Of the lists of exchanges, before they are packed.
-    list_bytes: u64,
+    /// Of the keys and values that the index has more.
+    row_bytes: u64,
     /// By folder of the data directory: bytes that its files grew by.
     grown: BTreeMap<&'static str, u64>,
     /// kB resident at the end.
@@ -131,7 +133,7 @@ struct Measured {
 }
 
 /// A daemon whose collector `busy` runs again and again, with its period; none rests nothing but the clock.
-fn measure(watched: &Watched, busy: Option<(&str, &str)>) -> Result<Measured, Failed> {
+fn measure(watched: &Watched, busy: Option<(&str, &str)>, window: Duration) -> Result<Measured, Failed> {
     let dir = tempfile::tempdir()?;
     let data = dir.path().join("data");
     let mut daemon = start(dir.path(), watched, busy)?;
@@ -143,8 +145,8 @@ fn measure(watched: &Watched, busy: Option<(&str, &str)>) -> Result<Measured, Fa
         std::thread::sleep(Duration::from_millis(200));
     }
     std::thread::sleep(SETTLE);
-    let (cpu, size, first) = (cpu(&daemon.0)?, sizes(&data)?, Offline::open(&data)?.head()?.size);
-    std::thread::sleep(WINDOW);
+    let (cpu, size, before) = (cpu(&daemon.0)?, sizes(&data)?, Offline::open(&data)?);
+    std::thread::sleep(window);
     let mut measured = Measured { cpu: self::cpu(&daemon.0)? - cpu, ..Measured::default() };
     (measured.rss, measured.peak) = (status(&daemon.0, "VmRSS:")?, status(&daemon.0, "VmHWM:")?);
     measured.grown = sizes(&data)?
@@ -153,7 +155,9 @@ fn measure(watched: &Watched, busy: Option<(&str, &str)>) -> Result<Measured, Fa
         .collect();
     daemon.0.kill()?;
     daemon.0.wait()?;
-    count(&Offline::open(&data)?, first, &mut measured)?;
+    let after = Offline::open(&data)?;
+    measured.row_bytes = rows(&after)?.saturating_sub(rows(&before)?);
+    count(&after, before.head()?.size, &mut measured)?;
     Ok(measured)
 }
 
@@ -167,14 +171,18 @@ fn count(ledger: &Offline, first: u64, measured: &mut Measured) -> Result<(), Fa
                 measured.runs += 1;
                 measured.calls += u64::from(run.calls);
                 measured.millis += run.ended.since(run.started).millis();
-                let list = run.exchanges.map(|list| ledger.body(&list)).transpose()?.flatten();
-                measured.list_bytes += list.map_or(0, |list| list.len() as u64);
             }
             Fact::Intent(_) | Fact::Observation(_) => {}
             other => return Err(format!("#{number} is no part of an unchanged run: {}", other.kind()).into()),
         }
     }
     Ok(())
+}
+
+/// Bytes of all keys and values of the index.
+fn rows(ledger: &Offline) -> Result<u64, Failed> {
+    let rows = ledger.index().scan(b"", None, usize::MAX)?;
+    Ok(rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
 }
 
 /// A daemon; ended when it is dropped.
