@@ -272,6 +272,20 @@ async fn reload(daemon: Arc<Daemon>, path: PathBuf, stop: CancellationToken) -> 
                 });
                 match versioned.await {
                     Ok(loaded) => {
+                        let (before, after) = (daemon.loaded(), &loaded.settings);
+                        let at_start = |settings: &Settings| {
+                            (
+                                settings.web.listen,
+                                settings.web.token_file.clone(),
+                                settings.health.listen,
+                                settings.data.clone(),
+                            )
+                        };
+                        if at_start(&before.settings) != at_start(after) {
+                            tracing::warn!(
+                                "addresses, token file and data directory are read at the start only: restart to change them"
+                            );
+                        }
                         daemon.reload(loaded).await;
                         daemon.metrics.reloaded(true, daemon.clock.now());
                         tracing::info!("other settings are in force");

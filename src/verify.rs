@@ -338,3 +338,32 @@ fn owed_until(stream: &Stream, schedule: &Schedule, last_at: Timestamp, alive: T
     let late = under_way.map_or(late, |before| late.min(before));
     (owed.min(late), late)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_awaits_the_next_start_unless_the_daemon_was_seen_to_run_well_after_it() {
+        let schedule = Schedule::parse("every: 1m", None).unwrap();
+        let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
+        let stream = |settled: i64, open: Option<i64>| Stream {
+            settled: vec![(Slot(at(0)), Slot(at(settled)), 1, 0)],
+            open: open.map(|minute| (7, Some(Slot(at(minute))))),
+            ..Stream::default()
+        };
+        // Settled up to, a run under way for, the last run of any stream, the ledger's end: how many slots are owed
+        // beyond the settled ones, and how many await the next start.
+        let table = [
+            ("it ended right away", 10, None, 10, 11, (0, 0)),
+            ("it ended, and an hour later somebody wrote", 10, None, 10, 70, (0, 59)),
+            ("another stream ran ten minutes longer", 10, None, 20, 21, (8, 2)),
+            ("a run was under way", 10, Some(11), 10, 11, (0, 0)),
+        ];
+        for (what, settled, open, alive, end, expected) in table {
+            let (owed, late) = owed_until(&stream(settled, open), &schedule, at(end), at(alive));
+            let count = |after, through| schedule.slots_within(after, through).map_or(0, |slots| slots.count);
+            assert_eq!((count(at(settled), owed), count(owed, late)), expected, "{what}");
+        }
+    }
+}

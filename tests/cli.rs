@@ -30,7 +30,7 @@ fn told(output: &Output) -> (i32, String, String) {
 #[test]
 fn scan_says_what_deviates_and_exits_as_it_is_asked_to() {
     let (world, _server, setup) = watched(Posture::Mixed);
-    let (code, out, err) = run(&setup, &["scan"]);
+    let (code, out, err) = run(&setup, &["scan", "--init"]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("keycloak.realm.password_rule"), "{out}");
     assert!(out.contains("nothing unread. Recorded as #"), "{out}");
@@ -49,7 +49,7 @@ fn scan_says_what_deviates_and_exits_as_it_is_asked_to() {
 #[test]
 fn scan_of_a_well_kept_realm_finds_nothing_to_say() {
     let (_world, _server, setup) = watched(Posture::Good);
-    let (code, out, err) = run(&setup, &["scan", "--json", "--fail-on", "deviates"]);
+    let (code, out, err) = run(&setup, &["scan", "--init", "--json", "--fail-on", "deviates"]);
     assert_eq!(code, 0, "{out}{err}");
     let facts: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let checks: Vec<&Value> = facts.iter().flat_map(|fact| fact["checks"].as_array().unwrap()).collect();
@@ -84,7 +84,7 @@ fn plan_and_permissions_are_those_of_the_calls_and_ask_nobody() {
 #[test]
 fn an_auditor_opens_everything_three_steps_from_a_control() {
     let (_world, _server, setup) = watched(Posture::Mixed);
-    assert_eq!(run(&setup, &["scan"]).0, 0);
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
     let (code, out, _) = run(&setup, &["explain", "A.8.5"]);
     assert_eq!(code, 0);
     for part in
@@ -138,7 +138,7 @@ fn a_ledger_is_verified_with_nothing_but_its_folder_and_what_you_kept() {
     assert_eq!(run(&setup, &["init"]).0, 2, "a ledger is begun once");
     let kept = setup.dir.path().join("kept");
     fs::copy(setup.data().join("ledger/checkpoint"), &kept).unwrap();
-    assert_eq!(run(&setup, &["scan"]).0, 0);
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
 
     let kept = kept.display().to_string();
     let pinned = ["verify", "--pin", &kept, "--require", "pinned", "--key", &key];
@@ -176,9 +176,12 @@ fn nothing_starts_half_configured_and_each_fault_has_its_place() {
 #[test]
 fn a_daemon_begins_no_ledger_unless_it_is_told_to() {
     let (_world, _server, setup) = watched(Posture::Mixed);
-    let (code, _, err) = run(&setup, &["run"]);
-    assert_eq!(code, 2);
-    assert!(err.contains("evidenced init") && err.contains("not mounted"), "{err}");
+    for command in ["run", "scan"] {
+        let (code, _, err) = run(&setup, &[command]);
+        assert_eq!(code, 2, "{command}");
+        assert!(err.contains("evidenced init") && err.contains("not mounted"), "{command}: {err}");
+    }
+    assert!(!setup.data().exists());
     let (code, _, err) = run(&setup, &["run-now"]);
     assert_eq!(code, 2);
     assert!(err.contains("no daemon is running here"), "{err}");

@@ -116,6 +116,9 @@ pub struct ScanArgs {
     /// Only this stream
     #[arg(long, value_name = "KIND:NAME/COLLECTOR", conflicts_with = "source")]
     pub stream: Option<StreamId>,
+    /// Make the data directory when there is none. Without this, an empty folder is refused, as by `run`
+    #[arg(long)]
+    pub init: bool,
     /// Exit with 1 when something deviates
     #[arg(long, value_name = "WHAT")]
     pub fail_on: Option<FailOn>,

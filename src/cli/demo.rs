@@ -332,10 +332,9 @@ impl<'a> Story<'a> {
             Fact::Deviation(deviation) if deviation.change.opens() => {
                 self.telling = Some(deviation.is);
                 self.pending.push((view.entry, Instant::now()));
-                let alerts: Vec<Alert> =
-                    self.get::<web::Listing<Alert>>("deviations")?.map(|list| list.items).unwrap_or_default();
-                if let Some(alert) = alerts.iter().find(|alert| alert.entry == view.entry) {
-                    self.deviates(alert);
+                match self.alert(view.entry)? {
+                    Some(alert) => self.deviates(&alert),
+                    None => self.line("DEVIATES", &format!("{}   #{}", deviation.check, view.entry)),
                 }
             }
             Fact::Deviation(deviation) => {
@@ -376,6 +375,19 @@ impl<'a> Story<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The open deviation that an entry opened. The entry is there a moment before the index knows of it.
+    fn alert(&self, entry: u64) -> anyhow::Result<Option<Alert>> {
+        for _ in 0..20 {
+            let open =
+                self.get::<web::Listing<Alert>>("deviations?limit=1000")?.map(|list| list.items).unwrap_or_default();
+            if let Some(alert) = open.into_iter().find(|alert| alert.entry == entry) {
+                return Ok(Some(alert));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(None)
     }
 
     fn deviates(&self, alert: &Alert) {

@@ -32,7 +32,7 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
         bail!("no such source or stream; there is {}", known.join(", "));
     }
     let layout = store::Layout::new(&data);
-    if !layout.is_initialised() {
+    if args.init && !layout.is_initialised() {
         app::init(&data, &loaded.settings, None)?;
         out.note(format!("made a data directory in {}", data.display()));
     }

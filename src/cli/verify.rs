@@ -23,8 +23,12 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
-    let pin =
-        args.pin.as_ref().map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())));
+    let pin = args.pin.as_ref().map(|path| {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        ledger::SignedCheckpoint::parse_unverified(&bytes)
+            .with_context(|| format!("{} is not a checkpoint", path.display()))?;
+        anyhow::Ok(bytes)
+    });
     let key = args.key.as_ref().map(|line| line.trim().parse::<ledger::VerifierKey>().context("not a verifier key"));
     let options = VerifyOptions {
         pin: pin.transpose()?,
@@ -58,6 +62,17 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         None => (Meaning::default(), None),
     };
     print_ledger(&report, out);
+    if options.bodies.is_none() {
+        out.line(out.toned(Tone::Unseen, "bodies     left out as you asked: what entries name was not recomputed"));
+    }
+    if options.guard.is_none() {
+        out.line(
+            out.toned(
+                Tone::Unseen,
+                "guard      none in reach: an older copy put in place of this ledger would not show",
+            ),
+        );
+    }
     for problem in &report.problems {
         let place = problem.offset.map_or_else(String::new, |offset| format!(" at byte {offset}"));
         let entry = problem.entry.map_or_else(String::new, |entry| format!(", entry #{entry}"));
