@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{
-    ChangeEvent, CollectionRun, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource, ResourceKey,
-    ResourceType, StreamId, Timestamp, Trigger, UnknownActor,
+    ChangeEvent, CollectionRun, Exchange, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource,
+    ResourceKey, ResourceType, StreamId, Timestamp, Trigger, UnknownActor,
 };
 use serde_json::Value;
 
@@ -233,7 +233,9 @@ impl RunBuilder {
             detail,
             exchange: parts.exchange,
         };
-        let gaps: Vec<Gap> = self.gaps.into_iter().map(gap).collect();
+        let mut gaps: Vec<Gap> = self.gaps.into_iter().map(gap).collect();
+        let mut populations = populations;
+        let exchanges = in_place(self.recorder.exchanges(), self.spec, &mut populations, &mut gaps);
         CollectionRun {
             stream: self.stream,
             collector_version: self.spec.version,
@@ -241,7 +243,7 @@ impl RunBuilder {
             started: self.started,
             ended: now.max(self.started),
             caller: self.caller,
-            exchanges: self.recorder.exchanges(),
+            exchanges,
             outcome: outcome(&populations, &gaps),
             populations,
             gaps,
@@ -282,6 +284,37 @@ impl RunBuilder {
             answer: None,
         }
     }
+}
+
+/// Puts exchanges in the order of the collector's list of calls and then of their addresses, and renumbers them wherever
+/// they are named.
+///
+/// Calls under way at once are sent in another order each time. Were that their place, resources that did not change
+/// would name other exchanges in every run, and be kept anew every time.
+fn in_place(
+    mut exchanges: Vec<Exchange>,
+    spec: &CollectorSpec,
+    populations: &mut [Population],
+    gaps: &mut [Gap],
+) -> Vec<Exchange> {
+    let rank = |call: &str| spec.calls.iter().position(|declared| declared.name == call);
+    exchanges.sort_by(|a, b| (rank(&a.call), &a.url, a.seq).cmp(&(rank(&b.call), &b.url, b.seq)));
+    let mut places = BTreeMap::new();
+    for (place, exchange) in (0..).zip(&mut exchanges) {
+        places.insert(exchange.seq, place);
+        exchange.seq = place;
+    }
+    let place = |seq: &mut u32| {
+        if let Some(place) = places.get(seq) {
+            *seq = *place;
+        }
+    };
+    for resource in populations.iter_mut().flat_map(|population| &mut population.resources) {
+        resource.exchanges.iter_mut().for_each(place);
+        resource.exchanges.sort_unstable();
+    }
+    gaps.iter_mut().filter_map(|gap| gap.exchange.as_mut()).for_each(place);
+    exchanges
 }
 
 /// How a run ended, as its populations and gaps say.

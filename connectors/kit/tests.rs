@@ -432,7 +432,8 @@ async fn a_secret_call_leaves_no_byte_and_a_redacted_one_leaves_no_secret() {
     assert_eq!(run.exchanges.len(), 3);
     assert!(!format!("{run:?} {:?}", bodies.all()).contains("canary"));
     let redacted: Vec<_> = run.exchanges.iter().map(|e| e.redacted.join(" ")).collect();
-    assert_eq!(redacted, ["*", "[].secret", "*"], "what is not JSON cannot be cleaned, so it is not kept");
+    let why = "the list, the list that is not JSON and so cannot be cleaned and is not kept, and the token";
+    assert_eq!(redacted, ["[].secret", "*", "*"], "{why}");
 }
 
 #[tokio::test]
@@ -448,6 +449,35 @@ async fn no_more_calls_are_under_way_at_once_than_the_manners_allow() {
     let run = collect(&source.url, ask, &around()).await;
     assert_eq!(run.exchanges.iter().map(|e| e.seq).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
     assert!(source.greatest_at_once.load(Ordering::SeqCst) <= 2);
+}
+
+#[tokio::test]
+async fn an_unchanged_resource_names_the_same_exchanges_however_the_calls_were_sent() {
+    let source = source(|_| Reply::Send(THINGS)).await;
+    let asked_in = |order: [&'static str; 3]| -> Ask {
+        Arc::new(move |url, run| {
+            Box::pin(async move {
+                let recorder = run.recorder();
+                for target in order {
+                    let answer = recorder.exchange(&LIST, get(url, target)).await.unwrap();
+                    let mut found = thing(target, true);
+                    found.from(answer.mark);
+                    run.found(found);
+                }
+                run.complete(THING);
+            })
+        })
+    };
+    let once = collect(&source.url, asked_in(["/things?a", "/things?b", "/things?c"]), &around()).await;
+    let again = collect(&source.url, asked_in(["/things?c", "/things?a", "/things?b"]), &around()).await;
+    assert_eq!(once.populations, again.populations);
+    for run in [&once, &again] {
+        for resource in &run.populations[0].resources {
+            let named = &run.exchanges[resource.exchanges[0] as usize];
+            assert!(named.url.ends_with(resource.name.as_str()), "{} names {}", resource.name, named.url);
+            assert_eq!(named.seq, resource.exchanges[0]);
+        }
+    }
 }
 
 #[tokio::test]

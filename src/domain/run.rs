@@ -151,7 +151,8 @@ pub struct Gap {
 /// One request and its reply, bytes as received, secrets redacted.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Exchange {
-    /// Its place in the run, from 0, in the order of sending.
+    /// Its place in the run, from 0: by the collector's list of calls, then by address, so that it is the same in every
+    /// run that asks the same.
     pub seq: u32,
     /// The declared call.
     pub call: String,
@@ -357,7 +358,7 @@ pub struct CollectionRun {
     pub ended: Timestamp,
     /// Who the source says we are.
     pub caller: Option<String>,
-    /// Every exchange, in order.
+    /// Every exchange, by its place.
     pub exchanges: Vec<Exchange>,
     /// One population per resource type that the collector yields, sorted by type; a type that could not be read at
     /// all is here too, empty and incomplete.
