@@ -55,6 +55,31 @@ fn party_keycloak_the_permissions_printed_are_those_of_the_calls_made() {
     assert!(statuses.map(|one| one.exchange.status).all(|status| status == Some(200)));
 }
 
+#[test]
+#[ignore = "needs a real Keycloak: run by tests/all"]
+fn party_keycloak_a_realm_that_did_not_change_is_kept_once() {
+    let realm = Realm::seed("unchanged", "mixed", 320);
+    let setup = realm.watched();
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    super::collect(&mut daemon);
+    let mut populations: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let (mut answers, mut calls) = (BTreeSet::new(), 0);
+    for run in daemon.api().entries(0).into_iter().filter(|view| view.kind == "run") {
+        populations.entry(run.fact["stream"].to_string()).or_default().push(run.fact["populations"].clone());
+        answers.extend(run.exchanges.iter().flat_map(|one| &one.exchange.body).map(ToString::to_string));
+        calls += run.exchanges.len();
+    }
+    for (stream, seen) in populations {
+        assert_eq!(seen.len(), 2, "{stream}");
+        assert_eq!(seen[0], seen[1], "{stream}: the same resources, by the same commitments");
+    }
+    assert!(answers.len() < calls / 2, "{} answers kept of {calls} calls", answers.len());
+    let same: Vec<_> = daemon.api().facts("observation").into_iter().filter(|fact| fact["same_as"].is_u64()).collect();
+    assert_eq!(same.len(), 3, "the second judgement of every stream refers to the first");
+    println!("{} answers kept of {calls} calls", answers.len());
+}
+
 /// By resource type and field: the kinds of JSON value it has.
 type Shapes = BTreeMap<String, BTreeMap<String, BTreeSet<&'static str>>>;
 
