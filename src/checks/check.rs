@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{CheckId, ControlId, Duration, FrameworkId, Mapping, ResourceType, Severity};
+use domain::{CheckId, Duration, Mapping, ResourceType, Severity};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -118,11 +118,6 @@ impl Check {
     /// How it bears on controls.
     pub fn mappings(&self) -> &[Mapping] {
         &self.mappings
-    }
-
-    /// Controls of catalogues that are not part of the program yet, by catalogue.
-    pub fn related(&self) -> &BTreeMap<FrameworkId, Vec<ControlId>> {
-        &self.definition.related
     }
 
     /// What to do first when it deviates, for whoever was woken.

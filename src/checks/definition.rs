@@ -29,9 +29,6 @@ pub(crate) struct Definition {
     pub(crate) params: BTreeMap<String, Param>,
     pub(crate) fields: BTreeMap<String, FieldSource>,
     pub(crate) controls: Vec<Link>,
-    /// Controls of catalogues that are not part of the program yet.
-    #[serde(default)]
-    pub(crate) related: BTreeMap<FrameworkId, Vec<ControlId>>,
     pub(crate) first_action: String,
     pub(crate) remediation: String,
     #[serde(default)]

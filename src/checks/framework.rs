@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{ControlId, FrameworkId};
 use serde::Deserialize;
 
+use crate::load::problems_of;
 use crate::problem::{Problem, did_you_mean};
 use crate::yaml::Document;
 
@@ -18,6 +19,9 @@ pub struct Framework {
     pub title: String,
     /// Which edition.
     pub edition: String,
+    /// The catalogue of the edition that took its place, when it was withdrawn.
+    #[serde(default)]
+    pub replaced_by: Option<FrameworkId>,
     /// Who owns the text, and what this file holds of it.
     pub copyright: String,
     /// Where its contents come from.
@@ -63,6 +67,33 @@ pub struct Control {
     /// Attribute values by attribute: `control_type: [preventive]`.
     #[serde(default)]
     pub attributes: BTreeMap<String, Vec<String>>,
+    /// For whom the standard gives guidance on it, where it tells customers and providers of a service apart.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Controls of other catalogues on the same subject, by catalogue: how an edition's numbers are found in another.
+    /// Nothing is concluded from it; a check speaks only for the controls that it names itself.
+    #[serde(default)]
+    pub corresponds: BTreeMap<FrameworkId, Vec<ControlId>>,
+}
+
+/// Who uses a service, and who offers it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Who uses it.
+    Customer,
+    /// Who offers it.
+    Provider,
+}
+
+impl Role {
+    /// The word that people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Customer => "customer",
+            Role::Provider => "provider",
+        }
+    }
 }
 
 /// How much of a control machine evidence can show.
@@ -100,6 +131,34 @@ impl Framework {
     /// A control by its number.
     pub fn control(&self, id: &ControlId) -> Option<&Control> {
         self.controls.iter().find(|control| control.id == *id)
+    }
+
+    /// What it says of other catalogues that is not so: a name that none of those in force has.
+    pub(crate) fn strangers(&self, file: &str, text: &str, known: &BTreeMap<FrameworkId, Framework>) -> Vec<Problem> {
+        let unknown = |path: &str, id: &FrameworkId| {
+            let remedy = did_you_mean(id.as_str(), known.keys().map(FrameworkId::as_str));
+            problems_of(file, text, path, format!("unknown framework {id}")).map(|problem| problem.with_remedy(remedy))
+        };
+        let mut problems = Vec::new();
+        if let Some(id) = self.replaced_by.as_ref().filter(|id| !known.contains_key(id)) {
+            problems.extend(unknown("replaced_by", id));
+        }
+        for (place, control) in self.controls.iter().enumerate() {
+            for (id, theirs) in &control.corresponds {
+                let here = format!("controls[{place}].corresponds.{id}");
+                let Some(other) = known.get(id) else {
+                    problems.extend(unknown(&here, id));
+                    continue;
+                };
+                for (item, named) in theirs.iter().enumerate().filter(|(_, named)| other.control(named).is_none()) {
+                    let remedy = did_you_mean(named.as_str(), other.controls.iter().map(|control| control.id.as_str()));
+                    let problem =
+                        problems_of(file, text, &format!("{here}[{item}]"), format!("{id} has no control {named}"));
+                    problems.extend(problem.map(|problem| problem.with_remedy(remedy)));
+                }
+            }
+        }
+        problems
     }
 
     fn contradictions(&self, document: &Document) -> Vec<Problem> {

@@ -21,7 +21,7 @@ mod evaluate;
 pub use evaluate::{Prepared, Reason, Verdict, evaluate, verdict};
 
 mod framework;
-pub use framework::{Automation, Control, Framework, Theme};
+pub use framework::{Automation, Control, Framework, Role, Theme};
 
 mod load;
 mod set;

@@ -72,6 +72,11 @@ impl CheckSet {
                 }
             }
         }
+        // A catalogue names others, so all are read before their names are looked up.
+        for (file, text) in layers.iter().flat_map(|layer| &layer.frameworks) {
+            let in_force = set.frameworks.values().find(|known| set.framework_texts.get(&known.id) == Some(text));
+            problems.extend(in_force.into_iter().flat_map(|known| known.strangers(file, text, &set.frameworks)));
+        }
         for layer in layers {
             let mut seen = BTreeMap::new();
             for (file, text) in &layer.checks {

@@ -204,3 +204,19 @@ fn a_catalogue_that_contradicts_itself_is_refused() {
     );
     assert!(refused(CATALOGUE.replace("one, theme: all", "one, theme: al")).contains("unknown theme \"al\""));
 }
+
+#[test]
+fn a_catalogue_that_names_what_no_other_has_is_refused_at_its_place() {
+    let refused = |control: &str| {
+        let text = CATALOGUE.replace("{id: A.8.4, title: nine, theme: all}", control);
+        let texts = Texts { checks: vec![], frameworks: vec![("catalogue.yaml".into(), text)] };
+        let problems = CheckSet::load(&[texts]).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let control = |corresponds: &str| format!("{{id: A.8.4, title: nine, theme: all, corresponds: {corresponds}}}");
+    let said = refused(&control("{iso27001-2022: [A.8.33]}"));
+    assert!(said.starts_with("catalogue.yaml:16:72: iso27001-2022 has no control A.8.33"), "{said}");
+    assert!(said.contains("A.8.3"), "{said}");
+    let said = refused(&control("{iso27001-2023: [A.8.3]}"));
+    assert!(said.contains("unknown framework iso27001-2023") && said.contains("iso27001-2022"), "{said}");
+}

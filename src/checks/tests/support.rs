@@ -6,7 +6,7 @@ use checks::{CheckSet, Problem, Texts};
 use domain::{Field, GapReason, Resource, ResourceKey, Timestamp};
 use serde_json::Value;
 
-/// A catalogue with the controls that the tests and the built-in checks link to.
+/// A catalogue with the controls that the tests link to.
 pub(crate) const CATALOGUE: &str = "\
 id: iso27001-2022
 title: a few controls
