@@ -44,6 +44,7 @@ impl SourceConfig for Config {
         concurrency: 2,
         spacing: Duration::ZERO,
         throttles: kit::throttles_by_headers,
+        meaning: kit::by_status,
         request_id: &["x-request-id"],
     };
     const GRANT: &'static str = "Make a token with the permission doors:read.";

@@ -59,6 +59,7 @@ impl SourceConfig for Config {
         concurrency: 4,
         spacing: Duration::ZERO,
         throttles: kit::throttles_by_headers,
+        meaning: kit::by_status,
         request_id: &["x-request-id"],
     };
     const GRANT: &'static str = "\

@@ -7,7 +7,7 @@
 //! The modules in the order of a run: what is declared, how it is configured, how it is asked, what is kept.
 
 mod spec;
-pub use spec::{CallSpec, CollectorSpec, SecondCount, TypeSpec};
+pub use spec::{CallSpec, CollectorSpec, SecondCount, TypeSpec, action_asked};
 
 mod secret;
 pub use secret::{Credentials, SecretError, SecretRef, Secrets, SystemSecrets};
@@ -24,7 +24,7 @@ mod connector;
 pub use connector::{Connector, Surroundings, run};
 
 mod limits;
-pub use limits::{Jitter, Limits, Manners, throttles_by_headers};
+pub use limits::{Jitter, Limits, Manners, by_status, throttles_by_headers};
 
 mod budget;
 pub use budget::{Budget, Budgets};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::GapReason;
 use http::HeaderMap;
 
 /// Limits of one run and of each of its calls. Reaching one is a gap, never silence.
@@ -64,6 +65,9 @@ pub struct Manners {
     pub spacing: Duration,
     /// Whether an answer means *slow down*, from status and headers. [`throttles_by_headers`] suits most sources.
     pub throttles: fn(u16, &HeaderMap) -> bool,
+    /// What an answer means in the source's own words, before its status is looked at. [`by_status`] leaves all to the
+    /// status; some sources say in the body what others say with a status.
+    pub meaning: fn(u16, &HeaderMap, &[u8]) -> Option<GapReason>,
     /// Response headers that carry the source's own id of a request, the first found wins.
     pub request_id: &'static [&'static str],
 }
@@ -72,4 +76,9 @@ pub struct Manners {
 pub fn throttles_by_headers(status: u16, headers: &HeaderMap) -> bool {
     let nothing_left = || headers.get("x-ratelimit-remaining").is_some_and(|left| left.as_bytes() == b"0");
     status == 429 || status == 403 && (headers.contains_key(http::header::RETRY_AFTER) || nothing_left())
+}
+
+/// Leaves what an answer means to its status.
+pub fn by_status(_: u16, _: &HeaderMap, _: &[u8]) -> Option<GapReason> {
+    None
 }

@@ -14,7 +14,9 @@ use url::Url;
 
 use crate::status::{Step, asked_wait, in_words, next_step, unusable};
 use crate::view::Mark;
-use crate::{BodySink, Budget, CallSpec, Conditional, Earlier, Jitter, Limits, Manners, Transport, redact};
+use crate::{
+    BodySink, Budget, CallSpec, Conditional, Earlier, Jitter, Limits, Manners, Transport, action_asked, redact,
+};
 
 /// A usable answer.
 #[derive(Clone)]
@@ -119,7 +121,8 @@ impl Recorder {
                     if let Some(wait) = asked {
                         self.budget.pause(wait); // For every call of the source, this run's and others'.
                     }
-                    let reason = unusable(reply.status, throttled).filter(|_| !confirmed);
+                    let meaning = (self.manners.meaning)(reply.status, &reply.headers, &reply.body);
+                    let reason = meaning.or(unusable(reply.status, throttled)).filter(|_| !confirmed);
                     let Some(reason) = reason else {
                         return self.close(mark, reply, earlier.filter(|_| confirmed), None).await;
                     };
@@ -169,9 +172,7 @@ impl Recorder {
     /// Finds the declared call that a request is, and makes it: the door for SDKs that bring their own requests.
     pub async fn send(&self, request: http::Request<Bytes>) -> Result<Answer, Unread> {
         let url = Url::parse(&request.uri().to_string()).ok();
-        let path = url.as_ref().and_then(|url| self.transport.path_below(url));
-        let declared =
-            path.and_then(|path| self.calls.iter().find(|call| call.matches(request.method().as_str(), path)));
+        let declared = url.as_ref().and_then(|url| self.calls.iter().find(|call| self.is_call(call, &request, url)));
         match declared {
             Some(call) => self.exchange(call, request).await,
             None => Err(Unread {
@@ -206,11 +207,17 @@ impl Recorder {
             return Err("the collector did not declare this call".to_owned());
         }
         let url = Url::parse(&request.uri().to_string()).map_err(|_| "not an address".to_owned())?;
-        let path = self.transport.path_below(&url).ok_or("an address that does not belong to the source")?;
-        if !call.matches(request.method().as_str(), path) {
+        self.transport.path_below(&url).ok_or("an address that does not belong to the source")?;
+        if !self.is_call(call, request, &url) {
             return Err("the request is not the call it claims to be".to_owned());
         }
         Ok(url)
+    }
+
+    fn is_call(&self, call: &CallSpec, request: &http::Request<Bytes>, url: &Url) -> bool {
+        let action = call.action().and_then(|_| action_asked(request.headers(), url.query(), request.body()));
+        let path = self.transport.path_below(url);
+        path.is_some_and(|path| call.matches(request.method().as_str(), path, action.as_deref()))
     }
 
     async fn earlier(&self, call: &CallSpec, url: &Url) -> Option<Earlier> {

@@ -45,6 +45,9 @@ impl CollectorSpec {
 pub struct CallSpec {
     /// Method and path template below the source's address: `GET /admin/realms/{realm}/users`. Also its name in
     /// evidence, so it never holds an id. A segment in braces stands for exactly one non-empty segment.
+    ///
+    /// Or service and action, `iam:GetAccountSummary`, for sources that are asked everything by a POST to one address
+    /// and told in the request what is asked: see [`action_asked`].
     pub name: &'static str,
     /// What it needs to be allowed to do, in the source's own words. Empty: nothing beyond being signed in.
     pub permissions: &'static [&'static str],
@@ -85,7 +88,16 @@ impl CallSpec {
 
     /// The method and the path template.
     pub fn method_and_path(&self) -> (&'static str, &'static str) {
-        self.name.split_once(' ').unwrap_or((self.name, ""))
+        match self.action() {
+            Some(_) => ("POST", "/"),
+            None => self.name.split_once(' ').unwrap_or((self.name, "")),
+        }
+    }
+
+    /// The action, of a call that is declared as service and action.
+    pub fn action(&self) -> Option<&'static str> {
+        let (_, action) = self.name.split_once(':')?;
+        (!self.name.contains(['/', ' '])).then_some(action)
     }
 
     /// Its permissions as one text, for a gap.
@@ -93,8 +105,11 @@ impl CallSpec {
         (!self.permissions.is_empty()).then(|| self.permissions.join(", "))
     }
 
-    /// Whether a request of this method and path (below the source's address) is this call.
-    pub fn matches(&self, method: &str, path: &str) -> bool {
+    /// Whether a request of this method and path (below the source's address), asking for this action, is this call.
+    pub fn matches(&self, method: &str, path: &str, action: Option<&str>) -> bool {
+        if let Some(own) = self.action() {
+            return (method, path, action) == ("POST", "/", Some(own));
+        }
         let (own_method, template) = self.method_and_path();
         let mut path = path.split('/');
         own_method == method
@@ -103,6 +118,33 @@ impl CallSpec {
                 path.next().is_some_and(|got| if placeholder { !got.is_empty() } else { got == wanted })
             })
             && path.next().is_none()
+    }
+}
+
+/// The action that a request asks for, where it names one: the form parameter `Action` (the AWS Query protocol), or the
+/// last part of the header `X-Amz-Target` (AWS JSON). `None` when it names none, or is not plain about it: two actions,
+/// or parameters in the address as well.
+///
+/// Both are described at <https://smithy.io/2.0/aws/protocols/index.html>.
+pub fn action_asked(headers: &http::HeaderMap, query: Option<&str>, body: &[u8]) -> Option<String> {
+    if query.is_some() {
+        return None;
+    }
+    let only = |mut all: Box<dyn Iterator<Item = String> + '_>| all.next().filter(|_| all.next().is_none());
+    let is_form = headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| {
+        kind.to_str().is_ok_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"))
+    });
+    let target = headers.get_all("x-amz-target");
+    match (is_form, target.iter().next().is_some()) {
+        (true, false) => {
+            let named = url::form_urlencoded::parse(body).filter(|(name, _)| name == "Action");
+            only(Box::new(named.map(|(_, action)| action.into_owned())))
+        }
+        (false, true) => {
+            let last = |value: &http::HeaderValue| value.to_str().ok()?.rsplit('.').next().map(str::to_owned);
+            only(Box::new(target.iter().filter_map(last)))
+        }
+        _ => None,
     }
 }
 
@@ -136,7 +178,7 @@ mod tests {
     #[test]
     fn a_placeholder_stands_for_exactly_one_segment() {
         let call = CallSpec::new("GET /admin/realms/{realm}/users", &[], "");
-        assert!(call.matches("GET", "/admin/realms/acme/users"));
+        assert!(call.matches("GET", "/admin/realms/acme/users", None));
         for (method, path) in [
             ("POST", "/admin/realms/acme/users"),
             ("GET", "/admin/realms//users"),
@@ -145,7 +187,48 @@ mod tests {
             ("GET", "/x/admin/realms/acme/users"),
             ("GET", ""),
         ] {
-            assert!(!call.matches(method, path), "{method} {path}");
+            assert!(!call.matches(method, path, None), "{method} {path}");
         }
+    }
+
+    #[test]
+    fn an_action_is_what_the_request_plainly_asks_for() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let asked = |headers: &[(&'static str, &'static str)], query: Option<&str>, body: &str| {
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            };
+            action_asked(&headers.iter().map(pair).collect(), query, body.as_bytes())
+        };
+        let iam = "Action=GetAccountSummary&Version=2010-05-08";
+        assert_eq!(asked(&[("content-type", form)], None, iam).as_deref(), Some("GetAccountSummary"));
+        let target = ("x-amz-target", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents");
+        let json = ("content-type", "application/x-amz-json-1.1");
+        assert_eq!(asked(&[json, target], None, "{}").as_deref(), Some("LookupEvents"));
+        for (headers, query, body) in [
+            (&[("content-type", form)][..], Some("Action=CreateUser"), iam),
+            (&[("content-type", form)], None, "Action=GetAccountSummary&Action=CreateUser"),
+            (&[("content-type", form)], None, "Version=2010-05-08"),
+            (&[("content-type", form), target], None, iam),
+            (&[json], None, iam),
+            (&[], None, iam),
+        ] {
+            assert_eq!(asked(headers, query, body), None, "{headers:?} {query:?} {body}");
+        }
+    }
+
+    #[test]
+    fn a_call_declared_by_its_action_is_a_post_that_asks_for_it_and_nothing_else() {
+        let call = CallSpec::new("iam:GetAccountSummary", &[], "");
+        assert!(call.matches("POST", "/", Some("GetAccountSummary")));
+        for (method, path, action) in [
+            ("GET", "/", Some("GetAccountSummary")),
+            ("POST", "/x", Some("GetAccountSummary")),
+            ("POST", "/", Some("CreateUser")),
+            ("POST", "/", None),
+        ] {
+            assert!(!call.matches(method, path, action), "{method} {path} {action:?}");
+        }
+        assert_eq!(CallSpec::new("GET /a:b", &[], "").action(), None);
     }
 }

@@ -65,7 +65,13 @@ impl AnySource for Probe {
     }
     fn manners(&self) -> Manners {
         let (concurrency, spacing) = (self.concurrency, Duration::ZERO);
-        Manners { concurrency, spacing, throttles: throttles_by_headers, request_id: &["x-request-id"] }
+        Manners {
+            concurrency,
+            spacing,
+            throttles: throttles_by_headers,
+            meaning: by_status,
+            request_id: &["x-request-id"],
+        }
     }
     fn transport(&self) -> Transport {
         Transport { addresses: vec![self.url.clone()], ca_file: None }

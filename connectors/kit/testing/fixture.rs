@@ -11,7 +11,7 @@ use url::Url;
 pub struct Recorded {
     /// `GET`, `POST` …
     pub method: String,
-    /// Path and query.
+    /// Path and query; for a request that names an action in its body, the body stands in the place of the query.
     pub target: String,
     /// HTTP status.
     pub status: u16,

@@ -87,7 +87,9 @@ impl Harness {
         let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = elsewhere.local_addr().expect("an address");
         let elsewhere_url = Url::parse(&format!("http://{address}/")).expect("an address is a URL");
-        let affects = move |method: &str, path: &str| call.is_none_or(|call| call.matches(method, path));
+        let affects = move |method: &str, path: &str, action: Option<&str>| {
+            call.is_none_or(|call| call.matches(method, path, action))
+        };
         let replay = Replay::start(self.fixture.clone(), day, &elsewhere_url, affects).await.expect("a free port");
         let source = (self.source)(replay.url().clone());
         assert_eq!(source.problems(), Vec::new(), "the settings of the test have problems");

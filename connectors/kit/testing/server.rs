@@ -67,8 +67,16 @@ pub struct Replay {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// Says by method and path whether the day is for a request.
-type Affects = dyn Fn(&str, &str) -> bool + Send + Sync;
+/// Says by method, path and action whether the day is for a request.
+type Affects = dyn Fn(&str, &str, Option<&str>) -> bool + Send + Sync;
+
+/// What was asked.
+struct Asked {
+    method: String,
+    /// Path and query; for a request that names an action in its body, the body stands in the place of the query.
+    target: String,
+    action: Option<String>,
+}
 
 struct State {
     fixture: Fixture,
@@ -87,7 +95,7 @@ impl Replay {
         fixture: Fixture,
         day: Day,
         elsewhere: &Url,
-        affects: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
+        affects: impl Fn(&str, &str, Option<&str>) -> bool + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut url = elsewhere.clone();
@@ -137,13 +145,13 @@ impl Drop for Replay {
 }
 
 async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
-    let Some((method, target)) = read_request(&mut stream).await? else { return Ok(()) };
+    let Some(Asked { method, target, action }) = read_request(&mut stream).await? else { return Ok(()) };
     let Some(recorded) = state.fixture.answer(&method, &target) else {
         state.unknown.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{method} {target}"));
         return send(&mut stream, 404, &[], b"{\"error\":\"not recorded\"}").await;
     };
     let path = target.split('?').next().unwrap_or(&target);
-    let day = if (state.affects)(&method, path) { state.day } else { Day::Good };
+    let day = if (state.affects)(&method, path, action.as_deref()) { state.day } else { Day::Good };
     let first_time = {
         let mut seen = state.throttled.lock().unwrap_or_else(PoisonError::into_inner);
         let new = !seen.contains(&target);
@@ -206,7 +214,7 @@ async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
 }
 
 /// Reads one request; `None` when the client went away.
-async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<(String, String)>> {
+async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Asked>> {
     let mut got = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -217,8 +225,7 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<(String,
                 name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok()).flatten()
             });
             if body.len() >= length.unwrap_or(0) {
-                let mut words = head.split(' ').map(str::to_owned);
-                return Ok(words.next().zip(words.next()));
+                return Ok(asked(head, body));
             }
         }
         match stream.read(&mut piece).await? {
@@ -226,6 +233,19 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<(String,
             n => got.extend_from_slice(piece.get(..n).unwrap_or_default()),
         }
     }
+}
+
+fn asked(head: &str, body: &str) -> Option<Asked> {
+    let mut words = head.split(' ').map(str::to_owned);
+    let (method, target) = words.next().zip(words.next())?;
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.parse::<http::HeaderName>().ok()?, value.trim().parse::<http::HeaderValue>().ok()?))
+    };
+    let headers = head.lines().filter_map(header).collect();
+    let action = crate::action_asked(&headers, target.split_once('?').map(|(_, query)| query), body.as_bytes());
+    let target = if action.is_some() { format!("{target}?{body}") } else { target };
+    Some(Asked { method, target, action })
 }
 
 /// The headers without the link to the next page.
