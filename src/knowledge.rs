@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use checks::{CheckSet, Problem};
+use domain::{ControlAddress, ControlId, FrameworkId};
 use kit::AnySource;
 use query::{Catalogue, CheckInfo, ControlInfo, FrameworkInfo, SourceInfo};
 
@@ -60,7 +61,24 @@ fn check_info(check: &checks::Check) -> CheckInfo {
 }
 
 fn framework_info(framework: &checks::Framework) -> FrameworkInfo {
-    let controls =
-        framework.controls.iter().map(|control| ControlInfo { id: control.id.clone(), title: control.title.clone() });
-    FrameworkInfo { title: framework.title.clone(), controls: controls.collect() }
+    let corresponds = |control: &checks::Control| {
+        let of = |(framework, theirs): (&FrameworkId, &Vec<ControlId>)| {
+            let address =
+                |control: &ControlId| ControlAddress { framework: framework.clone(), control: control.clone() };
+            theirs.iter().map(address).collect::<Vec<_>>()
+        };
+        control.corresponds.iter().flat_map(of).collect()
+    };
+    let controls = framework.controls.iter().map(|control| ControlInfo {
+        id: control.id.clone(),
+        title: control.title.clone(),
+        roles: control.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+        corresponds: corresponds(control),
+    });
+    FrameworkInfo {
+        title: framework.title.clone(),
+        edition: framework.edition.clone(),
+        replaced_by: framework.replaced_by.clone(),
+        controls: controls.collect(),
+    }
 }

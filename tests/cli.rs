@@ -120,6 +120,21 @@ fn an_auditor_opens_everything_three_steps_from_a_control() {
         let (code, out, err) = run(&setup, &["list", what]);
         assert!(code == 0 && !out.is_empty(), "list {what}: {err}");
     }
+    // A number is of one edition, and what is said of it says which.
+    for (number, parts) in [
+        ("CLD.9.5.1", ["ISO/IEC 27017:2015, edition 1 (2015-12), withdrawn in July 2026", "taken by iso27017-2026"]),
+        ("8.35", ["ISO/IEC 27017:2026, edition 2 (2026-07)", "iso27017-2015 CLD.9.5.1"]),
+        ("8.2", ["nonconforming", "iso27017-2015 9.2.3"]),
+    ] {
+        let (code, out, err) = run(&setup, &["explain", number]);
+        assert!(code == 0 && parts.iter().all(|part| out.contains(part)), "{number}: {out}{err}");
+    }
+    let (_, out, _) = run(&setup, &["list", "controls", "--framework", "iso27017-2026"]);
+    assert!(out.starts_with("ISO/IEC 27017:2026, edition 2 (2026-07)\n") && out.contains("43 controls:"), "{out}");
+    let (_, out, _) = run(&setup, &["list", "deviations"]);
+    assert!(out.contains("control iso27001-2022 A."), "{out}");
+    let (code, _, err) = run(&setup, &["explain", "8.2", "--framework", "iso27001-2022"]);
+    assert!(code == 2 && err.contains("neither a control of iso27001-2022"), "{err}");
 }
 
 /// The entry of the first run.

@@ -213,7 +213,7 @@ fn annotations(notification: &Notification) -> BTreeMap<&'static str, String> {
         ("who", text::who(&alert.who, budget.line)),
         ("first", clean(&alert.first_action, budget.line)),
         ("owner", clean(&alert.owner, budget.line)),
-        ("controls", text::some(&alert.controls, budget.notes, budget.line).join(", ")),
+        ("controls", text::listed(&alert.controls, budget)),
         ("because", clean(&alert.severity_why, budget.line)),
         ("still_open", text::still_open(alert).unwrap_or_default()),
         ("evidence", alert.permalink.clone()),
@@ -262,7 +262,7 @@ mod tests {
             },
             "annotations": {
                 "because": "every account of the realm is behind this one setting",
-                "controls": "A.8.5, A.5.17",
+                "controls": "iso27001-2022 A.8.5, A.5.17",
                 "description": null,
                 "evidence": "http://127.0.0.1:8461/deviations/166",
                 "first": "Realm settings, Security defenses, Brute force detection: on",

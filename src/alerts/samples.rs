@@ -34,7 +34,7 @@ pub(crate) fn firing() -> Alert {
         check: Some("keycloak.realm.brute_force".parse().unwrap()),
         severity: Severity::High,
         severity_why: "every account of the realm is behind this one setting".into(),
-        controls: vec!["A.8.5".parse().unwrap(), "A.5.17".parse().unwrap()],
+        controls: ["iso27001-2022/A.8.5", "iso27001-2022/A.5.17"].map(|id| id.parse().unwrap()).into(),
         owner: "Identity team".into(),
         first_action: "Realm settings, Security defenses, Brute force detection: on".into(),
         permalink: "http://127.0.0.1:8461/deviations/166".into(),

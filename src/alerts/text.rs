@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use domain::{Actor, Timestamp, UnknownActor};
+use domain::{Actor, ControlAddress, Timestamp, UnknownActor};
 use query::{Alert, AlertClass, AlertState, Seen};
 use serde_json::Value;
 
@@ -92,6 +92,29 @@ pub(crate) fn some<T: std::fmt::Display>(all: &[T], most: usize, line: usize) ->
     let mut text: Vec<String> = all.iter().take(most).map(|one| clean(&one.to_string(), line)).collect();
     if all.len() > most {
         text.push(format!("… and {} more", all.len() - most));
+    }
+    text
+}
+
+/// Controls by catalogue, because a number alone does not say which edition: `iso27001-2022 A.8.5, A.5.17; …`.
+pub fn controls(controls: &[ControlAddress]) -> String {
+    listed(controls, Budget::SCREEN)
+}
+
+/// The same within a budget.
+pub(crate) fn listed(controls: &[ControlAddress], budget: Budget) -> String {
+    let mut text = String::new();
+    let mut before = None;
+    for ControlAddress { framework, control } in controls.iter().take(budget.notes) {
+        match before.replace(framework) {
+            Some(same) if same == framework => text.push_str(", "),
+            Some(_) => _ = write!(text, "; {framework} "),
+            None => _ = write!(text, "{framework} "),
+        }
+        text.push_str(control.as_str());
+    }
+    if controls.len() > budget.notes {
+        let _ = write!(text, ", … and {} more", controls.len() - budget.notes);
     }
     text
 }
@@ -191,7 +214,7 @@ fn page(alert: &Alert, sent: Option<&Notification>, budget: Budget) -> String {
         line("", &note);
     }
     let owner = clean(&alert.owner, budget.line);
-    match some(&alert.controls, budget.notes, budget.line).join(", ") {
+    match listed(&alert.controls, budget) {
         controls if controls.is_empty() => line("owner", &owner),
         controls => line("control", &format!("{controls}    owner  {owner}")),
     }
@@ -289,7 +312,7 @@ HIGH  Passwords can be guessed without limit: realm acme          keycloak:acme
 was     bruteForceProtected: true, failureFactor: 5    until 2026-11-22 00:01:02 UTC (#9/1)
 is      bruteForceProtected: false, failureFactor: 5    since 2026-11-22 00:15:02 UTC (#165/1), seen 8 s after the change
 who     dora (u-7), from 127.0.0.1
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 first   Realm settings, Security defenses, Brute force detection: on
 link    http://127.0.0.1:8461/deviations/166
 high because: every account of the realm is behind this one setting
@@ -305,7 +328,7 @@ RESOLVED  Passwords can be guessed without limit: realm acme          keycloak:a
 was     bruteForceProtected: false, failureFactor: 5    until 2026-11-22 00:15:10 UTC (#165/1)
 now     bruteForceProtected: true, failureFactor: 5    at 2026-11-22 00:39:10 UTC (#188); open for 24 min
 by      dora (u-7), from 127.0.0.1
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 link    http://127.0.0.1:8461/deviations/166
 ",
         );
@@ -320,7 +343,7 @@ GONE  Passwords can be guessed without limit: realm acme          keycloak:acme
 was     bruteForceProtected: false, failureFactor: 5    until 2026-11-22 00:15:10 UTC (#165/1)
 now     the resource no longer exists    at 2026-11-22 00:39:11 UTC (#188); open for 24 min
 by      unknown: admin events are switched off
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 link    http://127.0.0.1:8461/deviations/166
 ",
         );
@@ -334,7 +357,7 @@ HIGH  Passwords can be guessed without limit: realm acme          keycloak:acme
 was     bruteForceProtected: true, failureFactor: 5    until 2026-11-22 00:01:02 UTC (#9/1)
 is      bruteForceProtected: false, failureFactor: 5    since 2026-11-22 00:15:02 UTC (#165/1), seen 8 s after the change
 who     dora (u-7), from 127.0.0.1
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 first   Realm settings, Security defenses, Brute force detection: on
 link    http://127.0.0.1:8461/deviations/166
 high because: every account of the realm is behind this one setting
@@ -349,7 +372,7 @@ high because: every account of the realm is behind this one setting
 HIGH  Evidence can no longer be read: denied: keycloak:acme/realm
 since   2026-11-22 00:20:00 UTC (#201)
         denied GET /admin/realms/{realm}: keycloak.realm.brute_force and 13 more undetermined
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 first   Give view-realm back to the reader
 link    http://127.0.0.1:8461/coverage/201
 high because: 14 checks are blind
@@ -361,7 +384,7 @@ high because: 14 checks are blind
 RESTORED  Evidence can no longer be read: denied: keycloak:acme/realm
 until   2026-11-22 01:20:00 UTC (#230), unseen for 1 h
         denied GET /admin/realms/{realm}: keycloak.realm.brute_force and 13 more undetermined
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 link    http://127.0.0.1:8461/coverage/201
 ",
         );
@@ -376,7 +399,7 @@ BASELINE  3 deviations were already here: keycloak:acme
 at      2026-11-22 00:01:03 UTC (#11)
         keycloak.client.redirect_uris: 2
         keycloak.user.otp: 1
-control A.8.5, A.5.17    owner  Identity team
+control iso27001-2022 A.8.5, A.5.17    owner  Identity team
 first   Give view-realm back to the reader
 link    http://127.0.0.1:8461/sources/keycloak:acme
 low because: 14 checks are blind
@@ -424,7 +447,7 @@ low because: 14 checks are blind
     fn what_does_not_fit_is_counted() {
         let mut alert = firing();
         alert.is.as_mut().unwrap().values = (0..20).map(|n| (format!("field{n:02}"), Value::from(n))).collect();
-        alert.controls = (0..12).map(|n| format!("A.8.{n}").parse().unwrap()).collect();
+        alert.controls = (0..12).map(|n| format!("iso27001-2022/A.8.{n}").parse().unwrap()).collect();
         let text = render(&alert);
         assert!(text.contains("field05: 5, … and 14 more "), "{text}");
         assert!(text.contains("A.8.7, … and 4 more "), "{text}");

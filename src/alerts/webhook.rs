@@ -333,7 +333,7 @@ mod tests {
                 "check": "keycloak.realm.brute_force",
                 "severity": "high",
                 "severity_why": "every account of the realm is behind this one setting",
-                "controls": ["A.8.5", "A.5.17"],
+                "controls": ["iso27001-2022/A.8.5", "iso27001-2022/A.5.17"],
                 "owner": "Identity team",
                 "first_action": "Realm settings, Security defenses, Brute force detection: on",
                 "evidence": "http://127.0.0.1:8461/deviations/166",
@@ -418,7 +418,7 @@ mod tests {
             alert.severity_why = text.clone();
             alert.who = Ok(domain::Actor { name: text.clone(), id: text.clone(), from: Some(text.clone()) });
             alert.notes = vec![text.clone(); notes];
-            alert.controls = (0..notes).map(|n| format!("A.{n}").parse().unwrap()).collect();
+            alert.controls = (0..notes).map(|n| format!("iso27001-2022/A.{n}").parse().unwrap()).collect();
             let values: BTreeMap<String, Value> =
                 (0..fields).map(|n| (format!("{n}{text}"), json!({ "deep": [text.clone()] }))).collect();
             alert.is.as_mut().unwrap().values = values.clone();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{RowAddress, SourceId, StreamId, Timestamp};
+use domain::{FrameworkId, RowAddress, SourceId, StreamId, Timestamp};
 
 /// Watches cloud, identity and source-control systems, keeps evidence that nobody can alter or remove unseen, and tells
 /// people when something drifts from the controls of ISO/IEC 27001 and 27017.
@@ -143,9 +143,9 @@ pub struct PermissionsArgs {
 pub struct ExplainArgs {
     /// A control (A.8.5) or a check (keycloak.realm.brute_force)
     pub what: String,
-    /// The catalogue of the control
-    #[arg(long, default_value = "iso27001-2022", value_name = "ID")]
-    pub framework: String,
+    /// The catalogue of the control [default: the one that has this number]
+    #[arg(long, value_name = "ID")]
+    pub framework: Option<FrameworkId>,
     /// Count runs from this moment on (2026-07-01 or RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub from: Option<Timestamp>,
@@ -172,7 +172,7 @@ pub struct ListArgs {
     pub limit: usize,
     /// The catalogue of the controls
     #[arg(long, default_value = "iso27001-2022", value_name = "ID")]
-    pub framework: String,
+    pub framework: FrameworkId,
 }
 
 /// What can be listed.

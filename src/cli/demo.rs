@@ -392,9 +392,9 @@ impl<'a> Story<'a> {
 
     fn deviates(&self, alert: &Alert) {
         let check = alert.check.as_ref().map_or("", |check| check.as_str());
-        let controls: Vec<&str> = alert.controls.iter().map(|control| control.as_str()).collect();
+        let controls = alerts::text::controls(&alert.controls);
         let severity = self.out.toned(tone_of_severity(alert.severity), alert.severity.as_str());
-        self.line("DEVIATES", &format!("{check}  {}   {severity}   {}", alert.subject, controls.join(", ")));
+        self.line("DEVIATES", &format!("{check}  {}   {severity}   {}", alert.subject, controls));
         let values = |seen: &query::Seen| {
             let shown: Vec<String> = seen.values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
             format!("{:<50} {}  {}", shown.join(", "), seen.address, seen.at.clock_face())

@@ -16,28 +16,40 @@ use super::read::Reading;
 pub(super) fn explain(cli: &Cli, args: &ExplainArgs, out: &Output) -> anyhow::Result<Exit> {
     let reading = Reading::open(cli, out)?;
     let query = reading.query();
-    let framework: FrameworkId = args.framework.parse()?;
     let control = args.what.parse::<ControlId>().ok();
-    let found = query.controls(&framework)?;
-    let Some(controls) = found else {
-        let known: Vec<&str> = query.catalogue.frameworks.keys().map(FrameworkId::as_str).collect();
-        bail!("there is no catalogue {framework}; there is {}", known.join(", "))
-    };
-    if let Some(view) = controls.iter().find(|view| control.as_ref() == Some(&view.control)) {
-        explain_control(&reading, &query, view, args, out)?;
-        return Ok(Exit::Ok);
+    let mut holding = control.as_ref().map(|id| query.catalogue.frameworks_with(id)).unwrap_or_default();
+    if let Some(wanted) = &args.framework {
+        if !query.catalogue.frameworks.contains_key(wanted) {
+            bail!("there is no catalogue {wanted}; there is {}", catalogues(&query))
+        }
+        holding.retain(|id| id == wanted);
+    }
+    if let [_, _, ..] = holding.as_slice() {
+        let names: Vec<&str> = holding.iter().map(FrameworkId::as_str).collect();
+        bail!("{} is a control of {}: say which with --framework", args.what, names.join(" and of "))
+    }
+    if let Some(framework) = holding.first() {
+        let controls = query.controls(framework)?.unwrap_or_default();
+        if let Some(view) = controls.iter().find(|view| control.as_ref() == Some(&view.control)) {
+            explain_control(&reading, &query, view, args, out)?;
+            return Ok(Exit::Ok);
+        }
     }
     if let Some(check) = args.what.parse::<CheckId>().ok().and_then(|id| reading.knowledge.checks.check(&id)) {
         explain_check(&query, check, out)?;
         return Ok(Exit::Ok);
     }
-    let ids = controls.iter().map(|view| view.control.as_str());
+    let named = |id: &FrameworkId| args.framework.as_ref().is_none_or(|wanted| wanted == id);
+    let frameworks = query.catalogue.frameworks.iter().filter(|(id, _)| named(id));
+    let ids = frameworks.flat_map(|(_, info)| info.controls.iter().map(|control| control.id.as_str()));
     let names = ids.chain(reading.knowledge.checks.checks().map(|check| check.id().as_str()));
-    bail!(
-        "{:?} is neither a control of {framework} nor a check; {}",
-        args.what,
-        checks::did_you_mean(&args.what, names)
-    )
+    let known = args.framework.as_ref().map_or_else(|| catalogues(&query), ToString::to_string);
+    bail!("{:?} is neither a control of {known} nor a check; {}", args.what, checks::did_you_mean(&args.what, names))
+}
+
+/// The names of the catalogues in force.
+pub(super) fn catalogues(query: &Query<'_>) -> String {
+    query.catalogue.frameworks.keys().map(FrameworkId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn explain_control(
@@ -52,7 +64,16 @@ fn explain_control(
     let control = framework.and_then(|framework| framework.control(&view.control));
     out.line(format!("{} {}", out.toned(Tone::Strong, view.control.as_str()), out.toned(Tone::Strong, &view.title)));
     if let Some(framework) = framework {
-        out.line(format!("catalogue  {} ({})", framework.title, framework.edition));
+        out.line(format!("catalogue  {}, edition {}", framework.title, framework.edition));
+        if let Some(next) = &framework.replaced_by {
+            out.line(format!("           its place was taken by {next}"));
+        }
+    }
+    if !view.corresponds.is_empty() {
+        out.line(format!("elsewhere  {}", alerts::text::controls(&view.corresponds)));
+    }
+    if !view.roles.is_empty() {
+        out.line(format!("guides     {} of a cloud service", view.roles.join(" and ")));
     }
     let value = out.toned(tone_of_finding(view.value), view.value.as_str());
     let reason = view.reason.map_or("nothing has been concluded yet", |reason| reason.as_str());

@@ -154,6 +154,10 @@ fn finish(
             alerts::text::clean(&alert.subject, 60),
             out.toned(Tone::Faint, alerts::text::clean(&values.unwrap_or_default(), 120)),
         ));
+        if !alert.controls.is_empty() {
+            let controls = format!("bears on {}", alerts::text::controls(&alert.controls));
+            out.line(format!("  {}", out.toned(Tone::Faint, controls)));
+        }
     }
     let size = store.head()?.size;
     let first = entries.first().copied().unwrap_or(size);

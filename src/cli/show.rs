@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Exit;
 use super::args::{Cli, ListArgs, Listing, ShowArgs};
+use super::explain::catalogues;
 use super::output::{Output, Table, Tone, tone_of, tone_of_finding, tone_of_severity};
 use super::read::Reading;
 
@@ -144,11 +145,24 @@ pub(super) fn list(cli: &Cli, args: &ListArgs, out: &Output) -> anyhow::Result<E
     match args.what {
         Listing::Checks => {}
         Listing::Controls => {
-            let framework: FrameworkId = args.framework.parse()?;
-            let Some(controls) = query.controls(&framework)? else {
-                let known: Vec<&str> = query.catalogue.frameworks.keys().map(FrameworkId::as_str).collect();
-                bail!("there is no catalogue {framework}; there is {}", known.join(", "))
+            let (Some(controls), Some(info)) =
+                (query.controls(&args.framework)?, query.catalogue.frameworks.get(&args.framework))
+            else {
+                bail!("there is no catalogue {}; there is {}", args.framework, catalogues(&query))
             };
+            out.line(format!("{}, edition {}", out.toned(Tone::Strong, &info.title), info.edition));
+            let others: Vec<&str> = query
+                .catalogue
+                .frameworks
+                .keys()
+                .filter(|id| **id != args.framework)
+                .map(FrameworkId::as_str)
+                .collect();
+            if !others.is_empty() {
+                let others = format!("other catalogues, with --framework: {}", others.join(", "));
+                out.line(out.toned(Tone::Faint, others));
+            }
+            out.line("");
             let mut table = Table::new(&[]);
             for control in &controls {
                 out.fact(control);
@@ -228,8 +242,7 @@ fn list_checks(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     let knowledge = super::plan::knowledge(cli, out)?;
     let mut table = Table::new(&[]);
     for (id, check) in &knowledge.catalogue.checks {
-        let controls =
-            knowledge.catalogue.controls_of(id).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let controls = alerts::text::controls(&knowledge.catalogue.controls_of(id));
         out.fact(&serde_json::json!({
             "check": id, "title": check.title, "severity": check.severity, "resource": check.kind,
             "source": check.source_kind, "collector": check.collector, "greatest_age": check.greatest_age,

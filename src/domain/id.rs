@@ -117,6 +117,46 @@ text_id!(
     /// A name for a person or resource that reveals nothing without the key kept beside the bodies: 32 hexadecimal digits.
     Pseudonym, "pseudonym", "32 hexadecimal digits", |text| is_hex(text, 32));
 
+/// A control in the catalogue that holds it, written `iso27001-2022/A.8.5`: a number alone does not say which edition.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ControlAddress {
+    /// The catalogue.
+    pub framework: FrameworkId,
+    /// The control's number in it.
+    pub control: ControlId,
+}
+
+impl fmt::Display for ControlAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.framework, self.control)
+    }
+}
+
+impl FromStr for ControlAddress {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<ControlAddress, IdError> {
+        // Without a slash the whole text is no catalogue's name, or the empty number is refused.
+        let (framework, control) = text.split_once('/').unwrap_or((text, ""));
+        Ok(ControlAddress { framework: framework.parse()?, control: control.parse()? })
+    }
+}
+
+impl TryFrom<String> for ControlAddress {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<ControlAddress, IdError> {
+        text.parse()
+    }
+}
+
+impl From<ControlAddress> for String {
+    fn from(address: ControlAddress) -> String {
+        address.to_string()
+    }
+}
+
 impl SourceId {
     /// The kind of source, which is the connector's name: `keycloak` in `keycloak:acme`.
     pub fn kind(&self) -> &str {
@@ -268,6 +308,15 @@ mod tests {
         assert!("brute_force".parse::<CheckId>().is_err());
         assert!("a..b".parse::<CheckId>().is_err());
         assert!("<script>".parse::<ControlId>().is_err());
+    }
+
+    #[test]
+    fn a_control_is_named_with_its_catalogue() {
+        let address: ControlAddress = "iso27017-2026/8.2".parse().unwrap();
+        assert_eq!(serde_json::to_string(&address).unwrap(), "\"iso27017-2026/8.2\"");
+        for wrong in ["8.2", "iso27017-2026", "iso27017-2026/", "/8.2", "iso27017-2026/8.2/1"] {
+            assert!(wrong.parse::<ControlAddress>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub use time::{Clock, Duration, ParseDurationError, ParseTimestampError, Timesta
 
 mod id;
 pub use id::{
-    BodyId, CheckId, CollectorName, ControlId, FrameworkId, IdError, Pseudonym, ResourceKey, ResourceType, RowAddress,
-    SourceId, StreamId,
+    BodyId, CheckId, CollectorName, ControlAddress, ControlId, FrameworkId, IdError, Pseudonym, ResourceKey,
+    ResourceType, RowAddress, SourceId, StreamId,
 };
 
 mod run;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Actor, CheckId, ControlId, ResourceType, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor,
+    Actor, CheckId, ControlAddress, ResourceType, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,8 +69,8 @@ pub struct Alert {
     pub severity: Severity,
     /// Why it matters that much.
     pub severity_why: String,
-    /// Controls that rest on it.
-    pub controls: Vec<ControlId>,
+    /// Controls that rest on it, each with its catalogue; those of one catalogue stand together.
+    pub controls: Vec<ControlAddress>,
     /// Who answers for the source.
     pub owner: String,
     /// What to do first.

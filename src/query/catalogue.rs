@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    CheckId, CollectorName, ControlId, Duration, FrameworkId, Mapping, ResourceType, Severity, SourceId, StreamId,
+    CheckId, CollectorName, ControlAddress, ControlId, Duration, FrameworkId, Mapping, ResourceType, Severity,
+    SourceId, StreamId,
 };
 
 /// Everything known.
@@ -60,8 +61,12 @@ pub struct CheckInfo {
 /// A catalogue of controls.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FrameworkInfo {
-    /// Its title with its edition.
+    /// Its title.
     pub title: String,
+    /// Which edition of the standard it holds, and whether that one was withdrawn.
+    pub edition: String,
+    /// The catalogue of the edition that took its place.
+    pub replaced_by: Option<FrameworkId>,
     /// Its controls in the order of the catalogue.
     pub controls: Vec<ControlInfo>,
 }
@@ -73,21 +78,29 @@ pub struct ControlInfo {
     pub id: ControlId,
     /// Its short title.
     pub title: String,
+    /// For whom the standard gives guidance on it, where it says so: customer, provider.
+    pub roles: Vec<String>,
+    /// The numbers of other catalogues on the same subject.
+    pub corresponds: Vec<ControlAddress>,
 }
 
 impl Catalogue {
-    /// The controls a check bears on, proving ones first.
-    pub fn controls_of(&self, check: &CheckId) -> Vec<ControlId> {
+    /// The controls a check bears on: catalogue by catalogue, in each the proving ones first.
+    pub fn controls_of(&self, check: &CheckId) -> Vec<ControlAddress> {
         let mut mappings: Vec<&Mapping> =
             self.checks.get(check).map(|c| c.mappings.iter().collect()).unwrap_or_default();
-        mappings.sort_by_key(|mapping| mapping.bearing);
-        let mut controls: Vec<ControlId> = Vec::new();
-        for mapping in mappings {
-            if !controls.contains(&mapping.control) {
-                controls.push(mapping.control.clone());
-            }
-        }
-        controls
+        mappings.sort_by_key(|mapping| (&mapping.framework, mapping.bearing));
+        let address = |mapping: &Mapping| ControlAddress {
+            framework: mapping.framework.clone(),
+            control: mapping.control.clone(),
+        };
+        mappings.into_iter().map(address).collect()
+    }
+
+    /// The catalogues in force that hold a control of this number.
+    pub fn frameworks_with(&self, control: &ControlId) -> Vec<FrameworkId> {
+        let holds = |info: &FrameworkInfo| info.controls.iter().any(|known| known.id == *control);
+        self.frameworks.iter().filter(|(_, info)| holds(info)).map(|(id, _)| id.clone()).collect()
     }
 
     /// The stream of a source that feeds a check; `None` when the source is of another kind or not configured.

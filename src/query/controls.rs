@@ -1,7 +1,8 @@
 //! Controls: what each check of each source says for them, and the latest finding.
 
 use domain::{
-    Bearing, CheckCounts, CheckId, ControlId, FindingReason, FindingValue, FrameworkId, LinkState, Timestamp,
+    Bearing, CheckCounts, CheckId, ControlAddress, ControlId, FindingReason, FindingValue, FrameworkId, LinkState,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use store::rows::{FindingRow, StreamRow, key};
@@ -18,6 +19,14 @@ pub struct ControlView {
     pub control: ControlId,
     /// Its short title.
     pub title: String,
+    /// The edition of the standard that this number is of.
+    pub edition: String,
+    /// For whom the standard gives guidance on it, where it says so: customer, provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The numbers of other catalogues on the same subject: for readers, nothing is concluded from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corresponds: Vec<ControlAddress>,
     /// The conclusion; *not evidenced* before there is one.
     pub value: FindingValue,
     /// Its reason; `None` before there is a finding.
@@ -46,7 +55,34 @@ pub struct LinkView {
     pub entry: Option<u64>,
 }
 
+/// A catalogue in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FrameworkView {
+    /// Its name.
+    pub framework: FrameworkId,
+    /// Its title.
+    pub title: String,
+    /// Which edition of the standard it holds, and whether that one was withdrawn.
+    pub edition: String,
+    /// The catalogue of the edition that took its place.
+    pub replaced_by: Option<FrameworkId>,
+    /// How many controls it holds.
+    pub controls: usize,
+}
+
 impl Query<'_> {
+    /// The catalogues in force, by name.
+    pub fn frameworks(&self) -> Vec<FrameworkView> {
+        let view = |(id, info): (&FrameworkId, &crate::FrameworkInfo)| FrameworkView {
+            framework: id.clone(),
+            title: info.title.clone(),
+            edition: info.edition.clone(),
+            replaced_by: info.replaced_by.clone(),
+            controls: info.controls.len(),
+        };
+        self.catalogue.frameworks.iter().map(view).collect()
+    }
+
     /// All controls of a catalogue in its order; `None` when there is no such catalogue.
     pub fn controls(&self, framework: &FrameworkId) -> Result<Option<Vec<ControlView>>, ReadError> {
         let Some(info) = self.catalogue.frameworks.get(framework) else { return Ok(None) };
@@ -67,6 +103,9 @@ impl Query<'_> {
                 framework: framework.clone(),
                 control: control.id.clone(),
                 title: control.title.clone(),
+                edition: info.edition.clone(),
+                roles: control.roles.clone(),
+                corresponds: control.corresponds.clone(),
                 value: row.as_ref().map_or(FindingValue::NotEvidenced, |row| row.value),
                 reason: row.as_ref().map(|row| row.reason),
                 entry: row.as_ref().map(|row| row.entry),

@@ -131,12 +131,9 @@ impl Query<'_> {
         for check in coverage.blind.iter().filter(|_| coverage.lost) {
             notes.push(format!("blind {check}: undetermined, not conforming"));
         }
-        let mut controls = Vec::new();
-        for control in coverage.blind.iter().flat_map(|check| self.catalogue.controls_of(check)) {
-            if !controls.contains(&control) {
-                controls.push(control);
-            }
-        }
+        let mut controls: Vec<_> = coverage.blind.iter().flat_map(|check| self.catalogue.controls_of(check)).collect();
+        controls.sort();
+        controls.dedup();
         let worst =
             coverage.blind.iter().filter_map(|check| self.catalogue.checks.get(check)).map(|info| info.severity).max();
         let source = row.stream.source();

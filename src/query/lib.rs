@@ -14,7 +14,7 @@ mod streams;
 pub use alert::{Alert, AlertClass, AlertState, Seen};
 pub use catalogue::{Catalogue, CheckInfo, ControlInfo, FrameworkInfo, SourceInfo};
 pub use changes::ChangeView;
-pub use controls::{ControlView, LinkView};
+pub use controls::{ControlView, FrameworkView, LinkView};
 pub use show::{EntryView, ExchangeView, RowView};
 pub use streams::{CheckView, CoverageView, StreamView};
 

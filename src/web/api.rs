@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use domain::{ControlId, FrameworkId, RowAddress, StreamId};
-use query::{Alert, ChangeView, ControlView, EntryView, Overview, Query, RowView, StreamView};
+use query::{Alert, ChangeView, ControlView, EntryView, FrameworkView, Overview, Query, RowView, StreamView};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Asked;
@@ -73,6 +73,7 @@ pub(crate) fn routes(asked: Asked) -> Router {
         .route("/api/v1/changes", get(changes))
         .route("/api/v1/deviations", get(deviations))
         .route("/api/v1/streams", get(streams))
+        .route("/api/v1/controls", get(frameworks))
         .route("/api/v1/controls/{framework}", get(controls))
         .route("/api/v1/controls/{framework}/{control}", get(control_of))
         .route("/api/v1/entries/{entry}", get(entry))
@@ -208,6 +209,10 @@ async fn deviations(State(asked): State<Asked>, part: Result<Params<Part>, Query
 
 async fn streams(State(asked): State<Asked>) -> Answer<Listing<StreamView>> {
     asked.ask(|query| Ok(whole(query.streams()?))).await.map(Json)
+}
+
+async fn frameworks(State(asked): State<Asked>) -> Answer<Listing<FrameworkView>> {
+    asked.ask(|query| Ok(whole(query.frameworks()))).await.map(Json)
 }
 
 async fn controls(State(asked): State<Asked>, Path(framework): Path<String>) -> Answer<Listing<ControlView>> {

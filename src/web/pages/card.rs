@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::entry::{Deviation, DeviationDetail};
-use domain::{Actor, Change, CheckId, ControlId, FrameworkId, RowAddress, SourceId, Timestamp, UnknownActor};
-use query::{Alert, AlertState, Catalogue, Query, Seen};
+use domain::{Actor, Change, CheckId, ControlAddress, RowAddress, SourceId, Timestamp, UnknownActor};
+use query::{Alert, AlertState, Query, Seen};
 use serde_json::Value;
 
 use super::shown::{self, Mark};
@@ -42,8 +42,9 @@ pub(super) struct Card {
 
 /// A control, and the catalogue to find it in.
 pub(super) struct ControlLink {
-    pub(super) control: ControlId,
-    pub(super) framework: Option<FrameworkId>,
+    pub(super) at: ControlAddress,
+    /// It is the first one of its catalogue, so the catalogue is named before it.
+    pub(super) first: bool,
 }
 
 /// A field and its value in one line.
@@ -63,12 +64,12 @@ pub(super) struct Values {
 
 impl Card {
     /// A deviation as it stands now.
-    pub(super) fn of(query: &Query<'_>, alert: Alert) -> Card {
+    pub(super) fn of(alert: Alert) -> Card {
         let open = alert.state == AlertState::Firing;
         let (was, is) = compared(alert.was.as_ref().map(Values::of), alert.is.as_ref().map(Values::of));
         Card {
             severity: shown::severity(alert.severity),
-            controls: control_links(query.catalogue, &alert.controls),
+            controls: control_links(alert.controls),
             was,
             is,
             who: who(&alert.who),
@@ -126,7 +127,7 @@ impl Card {
             severity_why: info.map_or_else(String::new, |info| info.severity_why.clone()),
             owner: query.catalogue.owner(&step.source),
             first_action: info.map_or_else(String::new, |info| info.first_action.clone()),
-            controls: control_links(query.catalogue, &query.catalogue.controls_of(&step.check)),
+            controls: control_links(query.catalogue.controls_of(&step.check)),
             was,
             is,
             who: detail
@@ -181,14 +182,14 @@ pub(super) fn link(address: &RowAddress) -> String {
     }
 }
 
-/// The controls, each with the first catalogue that holds it.
-pub(super) fn control_links(catalogue: &Catalogue, controls: &[ControlId]) -> Vec<ControlLink> {
-    let find = |control: &ControlId| {
-        let holds =
-            catalogue.frameworks.iter().find(|(_, info)| info.controls.iter().any(|known| known.id == *control));
-        holds.map(|(id, _)| id.clone())
+/// The controls, each under the catalogue that holds it.
+pub(super) fn control_links(controls: Vec<ControlAddress>) -> Vec<ControlLink> {
+    let mut before = None;
+    let link = |at: ControlAddress| {
+        let first = before.replace(at.framework.clone()).as_ref() != Some(&at.framework);
+        ControlLink { at, first }
     };
-    controls.iter().map(|control| ControlLink { control: control.clone(), framework: find(control) }).collect()
+    controls.into_iter().map(link).collect()
 }
 
 /// Who changed it, or why nobody can be named.

@@ -6,7 +6,7 @@ use axum::response::Html;
 use domain::{Bearing, CheckId, FindingValue, FrameworkId, LinkState, SourceId};
 use query::{ControlView, LinkView};
 
-use super::card::Card;
+use super::card::{Card, ControlLink, control_links};
 use super::shown::{self, Mark};
 use super::{Frame, laid_out};
 use crate::api::{DEVIATIONS_NOW, control_in, controls_in};
@@ -74,6 +74,8 @@ struct Controls {
     frame: Frame,
     framework: FrameworkId,
     title: String,
+    edition: String,
+    replaced_by: Option<FrameworkId>,
     controls: Vec<Control>,
     /// How many controls have which finding.
     tally: Vec<(Mark, u64)>,
@@ -88,9 +90,12 @@ pub(super) async fn all(State(asked): State<Asked>, Path(framework): Path<String
                 let count = views.iter().filter(|view| view.value == value).count() as u64;
                 (count > 0).then(|| (shown::finding(value), count))
             });
+        let info = query.catalogue.frameworks.get(&framework);
         Ok(Controls {
             frame: Frame::of(query, framework.as_str())?,
-            title: query.catalogue.frameworks.get(&framework).map_or_else(String::new, |info| info.title.clone()),
+            title: info.map_or_else(String::new, |info| info.title.clone()),
+            edition: info.map_or_else(String::new, |info| info.edition.clone()),
+            replaced_by: info.and_then(|info| info.replaced_by.clone()),
             tally: tally.collect(),
             controls: views.into_iter().map(Control::of).collect(),
             framework,
@@ -104,6 +109,9 @@ pub(super) async fn all(State(asked): State<Asked>, Path(framework): Path<String
 struct One {
     frame: Frame,
     framework_title: String,
+    replaced_by: Option<FrameworkId>,
+    /// Numbers of other catalogues on the same subject.
+    corresponds: Vec<ControlLink>,
     control: Control,
     /// Open deviations of the checks that speak to it, the worst first, and how many there are.
     deviations: Vec<Card>,
@@ -123,12 +131,14 @@ pub(super) async fn one(
         };
         let mut open = query.open_deviations()?;
         open.retain(|alert| speaks(&alert.check, &alert.source));
-        let title = query.catalogue.frameworks.get(&view.framework).map(|info| info.title.clone());
+        let info = query.catalogue.frameworks.get(&view.framework);
         Ok(One {
             frame: Frame::of(query, view.framework.as_str())?,
-            framework_title: title.unwrap_or_default(),
+            framework_title: info.map_or_else(String::new, |info| info.title.clone()),
+            replaced_by: info.and_then(|info| info.replaced_by.clone()),
+            corresponds: control_links(view.corresponds.clone()),
             total: open.len() as u64,
-            deviations: open.into_iter().take(DEVIATIONS_NOW).map(|alert| Card::of(query, alert)).collect(),
+            deviations: open.into_iter().take(DEVIATIONS_NOW).map(Card::of).collect(),
             control: Control::of(view),
         })
     })

@@ -34,7 +34,7 @@ pub(super) async fn page(
         Ok(Deviations {
             frame: Frame::of(query, "deviations")?,
             total: listing.total.unwrap_or(listing.items.len()) as u64,
-            cards: listing.items.into_iter().map(|alert| Card::of(query, alert)).collect(),
+            cards: listing.items.into_iter().map(Card::of).collect(),
             first: part.from() as u64 + 1,
             further: listing.next.map(|next| next.replace("/api/v1/", "/")),
         })

@@ -143,7 +143,7 @@ fn later(query: &Query<'_>, number: u64, step: &Deviation) -> Result<Option<Card
     let rows = query.deviation_rows()?;
     let row = rows.iter().find(|row| row.check == step.check && row.resource == step.resource);
     let row = row.filter(|row| row.state.last_entry > number);
-    row.map(|row| Ok(Card::of(query, query.deviation_alert(row)?))).transpose()
+    row.map(|row| Ok(Card::of(query.deviation_alert(row)?))).transpose()
 }
 
 fn lines_of(query: &Query<'_>, number: u64) -> Result<Vec<CheckLine>, Problem> {

@@ -35,7 +35,7 @@ fn now(query: &Query<'_>) -> Result<Now, Problem> {
         frame: Frame::of(query, "now")?,
         changes: view.overview.changes.into_iter().map(Line::of).collect(),
         changes_more: view.changes_more,
-        deviations: view.overview.deviations.into_iter().map(|alert| Card::of(query, alert)).collect(),
+        deviations: view.overview.deviations.into_iter().map(Card::of).collect(),
         deviations_total: view.deviations_total as u64,
         unseen: unseen(query, &view.overview.streams),
         streams: view.overview.streams.into_iter().map(Stream::of).collect(),

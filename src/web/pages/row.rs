@@ -62,7 +62,7 @@ pub(super) async fn page(
         let observation = row.observation.as_ref();
         let check = observation.and_then(|observation| {
             let info = query.catalogue.checks.get(&observation.check)?.clone();
-            Some((info, super::card::control_links(query.catalogue, &query.catalogue.controls_of(&observation.check))))
+            Some((info, super::card::control_links(query.catalogue.controls_of(&observation.check))))
         });
         let values = match (observation, &row.resource) {
             (Some(observation), _) => pairs(&observation.fields),

@@ -33,7 +33,12 @@ async fn answers_have_the_shapes_of_the_read_layer() {
     assert_eq!(streams.items, now.overview.streams);
     let controls: Listing<ControlView> = read("/api/v1/controls/iso27001-2022").await;
     assert_eq!((controls.items.len(), controls.more), (93, false));
+    let catalogues: Listing<query::FrameworkView> = read("/api/v1/controls").await;
+    let known: Vec<_> =
+        catalogues.items.iter().map(|c| (c.framework.as_str(), c.edition.as_str(), c.controls)).collect();
+    assert_eq!(known, [("iso27001-2022", "3 (2022-10)", 93)]);
     let control: ControlView = read("/api/v1/controls/iso27001-2022/A.8.5").await;
+    assert_eq!(control.edition, "3 (2022-10)", "a number means something in one edition alone");
     assert!(controls.items.contains(&control));
     let entry: EntryView = read("/api/v1/entries/25").await;
     assert_eq!((entry.entry, entry.kind.as_str(), entry.rows), (25, "observation", 2));

@@ -111,8 +111,18 @@ fn annex_a() -> FrameworkInfo {
         if let Some(found) = line.strip_prefix("  - id: A.") {
             id = Some(format!("A.{found}"));
         } else if let (Some(title), Some(number)) = (line.strip_prefix("    title: "), id.take()) {
-            controls.push(ControlInfo { id: number.parse().unwrap(), title: title.trim_matches('"').into() });
+            controls.push(ControlInfo {
+                id: number.parse().unwrap(),
+                title: title.trim_matches('"').into(),
+                roles: vec![],
+                corresponds: vec![],
+            });
         }
     }
-    FrameworkInfo { title: "ISO/IEC 27001:2022 Annex A".into(), controls }
+    FrameworkInfo {
+        title: "ISO/IEC 27001:2022 Annex A".into(),
+        edition: "3 (2022-10)".into(),
+        replaced_by: None,
+        controls,
+    }
 }

@@ -66,7 +66,7 @@ fn usual() -> Router {
 }
 
 /// One address of every route for reading, pages and API.
-const READS: [&str; 19] = [
+const READS: [&str; 20] = [
     "/",
     "/changes",
     "/deviations",
@@ -80,6 +80,7 @@ const READS: [&str; 19] = [
     "/api/v1/changes",
     "/api/v1/deviations",
     "/api/v1/streams",
+    "/api/v1/controls",
     "/api/v1/controls/iso27001-2022",
     "/api/v1/controls/iso27001-2022/A.8.5",
     "/api/v1/entries/25",

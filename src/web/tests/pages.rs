@@ -33,7 +33,7 @@ async fn a_deviation_is_shown_with_before_and_after_actor_owner_and_first_action
             "who dora, from 10.1.2.3 at 2026-11-22 19:26:02Z by the source's clock",
             "first Realm settings > Security defenses > Brute force detection: on",
             "owner Identity team",
-            "controls A.5.17 A.8.5",
+            "controls iso27001-2022 A.5.17 A.8.5",
             "high because anyone can guess passwords without being slowed down",
         ] {
             assert!(page.lines().any(|line| line == fact), "{path} lacks {fact:?}:\n{page}");
