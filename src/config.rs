@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use checks::yaml::Document;
 use checks::{CheckSet, Problem};
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::manual::Manual;
 pub use self::manual::{example, schema};
 pub use self::problems::{check_set, texts_in};
 
@@ -302,12 +304,12 @@ pub fn parse(file: &str, text: &str) -> Result<Settings, Vec<Problem>> {
 }
 
 /// Reads settings of the right shape: known keys, values of the right kind. What they say is not looked at; see
-/// [`Settings::problems`].
+/// [`Settings::problems`]. No problem repeats a value that could be a secret.
 ///
 /// # Errors
 /// The fault of every section and list item that has one.
 pub fn read(file: &str, text: &str) -> Result<(Settings, Document), Vec<Problem>> {
-    let document = Document::read(file, text)?;
+    let document = Document::read_discreetly(file, text, Arc::new(Manual::new().discretion()))?;
     let settings = shape::settings(&document).map_err(in_order)?;
     Ok((settings, document))
 }

@@ -5,6 +5,9 @@
 mod problem;
 pub use problem::{Excerpt, Problem, did_you_mean, nearest};
 
+mod discretion;
+pub use discretion::Discretion;
+
 pub mod yaml;
 
 mod definition;

@@ -31,9 +31,11 @@ pub struct Problem {
 /// A line of a file, with the part that is meant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Excerpt {
-    /// The line without its end.
+    /// The line without its end, as far as it may be shown.
     pub text: String,
-    /// How many characters are meant, from the problem's column on; at least 1.
+    /// Where in `text` it is: the problem's own column, unless something before it is not shown.
+    pub column: usize,
+    /// How many characters are meant, from `column` on; at least 1.
     pub width: usize,
 }
 
@@ -66,7 +68,7 @@ impl fmt::Display for Problem {
         // Tabs would put the caret elsewhere than under what is meant.
         let text: String = excerpt.text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
         write!(f, "\n{:>5} | {}", self.line, text.trim_end())?;
-        let before = self.column.saturating_sub(1);
+        let before = excerpt.column.saturating_sub(1);
         if before >= SHOWN {
             return if remedy.is_empty() { Ok(()) } else { write!(f, "\n   {remedy}") };
         }
@@ -120,7 +122,7 @@ mod tests {
             column: 13,
             message: "unknown zone \"Europe/Berln\"".into(),
             remedy: Some("did you mean Europe/Berlin?".into()),
-            excerpt: Some(Excerpt { text: "      zone: Europe/Berln".into(), width: 12 }),
+            excerpt: Some(Excerpt { text: "      zone: Europe/Berln".into(), column: 13, width: 12 }),
         };
         let expected = "evidenced.yaml:14:13: unknown zone \"Europe/Berln\"
    14 |       zone: Europe/Berln
@@ -137,7 +139,7 @@ mod tests {
             column: 1,
             message: "no".into(),
             remedy: Some("x".repeat(120)),
-            excerpt: Some(Excerpt { text: "y".repeat(5000), width: 5000 }),
+            excerpt: Some(Excerpt { text: "y".repeat(5000), column: 1, width: 5000 }),
         };
         let text = problem.to_string();
         assert!(text.lines().all(|line| line.len() <= SHOWN + 8), "{text}");

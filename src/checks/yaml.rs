@@ -5,11 +5,13 @@
 //! no anchors and aliases (a file that means what it says needs none), no key twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, SpannedEventReceiver};
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
+use crate::discretion::{Discretion, masked};
 use crate::problem::{Excerpt, Problem, did_you_mean};
 
 /// The greatest size of a file in bytes.
@@ -29,6 +31,8 @@ pub struct Document {
     file: String,
     text: String,
     places: BTreeMap<String, Node>,
+    /// What of it may be shown; `None`: everything.
+    discretion: Option<Arc<Discretion>>,
 }
 
 /// A place in a file.
@@ -54,14 +58,35 @@ struct Node {
 }
 
 impl Document {
-    /// Reads a file and notes where everything stands. Refuses what is not YAML, too large, or more than one document.
+    /// Reads a file and notes where everything stands. Refuses what is not YAML, too large, more than one document, or
+    /// has a key twice.
     pub fn read(file: &str, text: &str) -> Result<Document, Vec<Problem>> {
-        let mut document = Document { file: file.to_owned(), text: text.to_owned(), places: BTreeMap::new() };
+        Document::read_with(file, text, None)
+    }
+
+    /// The same for a file that could hold a secret by mistake: no problem of it ever shows more than `discretion`
+    /// allows.
+    pub fn read_discreetly(file: &str, text: &str, discretion: Arc<Discretion>) -> Result<Document, Vec<Problem>> {
+        Document::read_with(file, text, Some(discretion))
+    }
+
+    /// Another text under the same name, with the same discretion.
+    pub fn read_other(&self, text: &str) -> Result<Document, Vec<Problem>> {
+        Document::read_with(&self.file, text, self.discretion.clone())
+    }
+
+    fn read_with(file: &str, text: &str, discretion: Option<Arc<Discretion>>) -> Result<Document, Vec<Problem>> {
+        let (file, places) = (file.to_owned(), BTreeMap::new());
+        let mut document = Document { file, text: text.to_owned(), places, discretion };
         if text.len() > GREATEST_SIZE {
-            return Err(vec![Problem::of_file(file, format!("larger than {} MiB", GREATEST_SIZE / 1024 / 1024))]);
+            let message = format!("larger than {} MiB", GREATEST_SIZE / 1024 / 1024);
+            return Err(vec![Problem::of_file(&document.file, message)]);
         }
         let mut walker = Walker::default();
-        if let Err(refused) = Parser::new_from_str(text).load(&mut walker, true) {
+        let parsed = Parser::new_from_str(text).load(&mut walker, true);
+        walker.note_open_keys();
+        document.places = walker.places;
+        if let Err(refused) = parsed {
             let at = refused.marker();
             let place = Place { line: at.line(), column: at.col() + 1, width: 1 };
             return Err(vec![document.problem_at(place, format!("not YAML: {}", refused.info()))]);
@@ -69,8 +94,16 @@ impl Document {
         if let Some((place, name)) = walker.alias {
             return Err(vec![document.problem_at(place, format!("{name} is not allowed here; write the value out"))]);
         }
-        document.places = walker.places;
-        Ok(document)
+        let twice = |(path, first, second): (String, Place, Place)| {
+            let message = format!("{}: stands here twice, first in line {}", document.shown(&path), first.line);
+            // The place of the second one is noted nowhere, so the first one's word decides whether it is shown.
+            let key = document.shows_key(&path).then_some(second);
+            let mut problem = document.problem_at(second, message).with_remedy("keep one of the two");
+            problem.excerpt = document.excerpt(second, key);
+            problem
+        };
+        let twice: Vec<Problem> = walker.twice.into_iter().map(twice).collect();
+        if twice.is_empty() { Ok(document) } else { Err(twice) }
     }
 
     /// The file by the name it was handed in under.
@@ -116,18 +149,54 @@ impl Document {
 
     /// A problem at a place.
     pub fn problem_at(&self, place: Place, message: impl Into<String>) -> Problem {
-        let line = self.text.lines().nth(place.line.saturating_sub(1));
         Problem {
             file: self.file.clone(),
             line: place.line.max(1),
             column: place.column.max(1),
             message: message.into(),
             remedy: None,
-            excerpt: line.map(|text| Excerpt {
-                text: text.to_owned(),
-                width: place.width.min((text.chars().count() + 1).saturating_sub(place.column)).max(1),
-            }),
+            excerpt: self.excerpt(place, None),
         }
+    }
+
+    /// The line of a place, as far as it may be shown; what stands at `also` may be.
+    fn excerpt(&self, place: Place, also: Option<Place>) -> Option<Excerpt> {
+        let line = self.text.lines().nth(place.line.saturating_sub(1))?;
+        let (text, column) = match &self.discretion {
+            None => (line.to_owned(), place.column),
+            Some(discretion) => {
+                let here = |place: &Place| place.line.max(1);
+                let range = |place: Place| place.column.saturating_sub(1)..place.column.saturating_sub(1) + place.width;
+                let keys = self.places.iter().filter(|(path, _)| discretion.shows_key(path));
+                let keys = keys.filter_map(|(_, node)| node.key);
+                let values = self.places.iter().filter(|(path, _)| discretion.shows_value(path));
+                let values = values.filter(|(_, node)| node.scalar.is_some()).map(|(_, node)| node.value);
+                let shown =
+                    keys.chain(values).chain(also).filter(|found| here(found) == here(&place)).map(range).collect();
+                masked(line, shown, place.column)
+            }
+        };
+        // One mark stands for whatever was left out.
+        let left = match text.chars().nth(column.saturating_sub(1)) {
+            Some('…') => 1,
+            _ => text.chars().count().saturating_sub(column.saturating_sub(1)),
+        };
+        Some(Excerpt { text, column: column.max(1), width: place.width.min(left).max(1) })
+    }
+
+    /// A path as it may stand in a message.
+    fn shown(&self, path: &str) -> String {
+        self.discretion.as_ref().map_or_else(|| path.to_owned(), |discretion| discretion.path(path))
+    }
+
+    /// Whether the last key of a path may stand in a message.
+    fn shows_key(&self, path: &str) -> bool {
+        self.discretion.as_ref().is_none_or(|discretion| discretion.shows_key(path))
+    }
+
+    /// Whether the value at a path may stand in a message.
+    fn shows_value(&self, path: &str) -> bool {
+        self.discretion.as_ref().is_none_or(|discretion| discretion.shows_value(path))
     }
 
     /// Where character `offset` of the text value at `path` stands in the file, whatever its quotes and line breaks;
@@ -188,29 +257,37 @@ impl Document {
         };
         let (path, place) = found.unwrap_or(("", Place { line: line.max(1), column: column.max(1), width: 1 }));
         let said = |message: String| {
-            let message = if path.is_empty() { message } else { format!("{path}: {message}") };
+            let message = if path.is_empty() { message } else { format!("{}: {message}", self.shown(path)) };
             self.problem_at(place, message)
         };
+        // The deserializer's own words, and those of our types, repeat what they refuse.
+        let repeats = |message: &str| message.contains(['"', '\'', '`']);
         match error {
             Error::SerdeUnknownField { field, expected, .. } => {
                 said("unknown key".to_owned()).with_remedy(did_you_mean(field, expected.iter().copied()))
             }
             Error::SerdeUnknownVariant { variant, expected, .. } => {
-                said(format!("unknown value {variant:?}")).with_remedy(did_you_mean(variant, expected.iter().copied()))
+                let value = if self.shows_value(path) { format!(" {variant:?}") } else { String::new() };
+                said(format!("unknown value{value}")).with_remedy(did_you_mean(variant, expected.iter().copied()))
             }
             Error::SerdeMissingField { field, .. } => {
                 said(format!("the key {field} is missing")).with_remedy(format!("add {field}: …"))
-            }
-            Error::DuplicateMappingKey { key, .. } => {
-                said(format!("the key {} stands here twice", key.as_deref().unwrap_or_default()))
             }
             Error::Eof { .. } => said("the file ends where a value is expected".to_owned()),
             Error::MultipleDocuments { .. } => self.problem_at(place, "a second document; one file holds one"),
             Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => said("expected one word".to_owned()),
             Error::Unexpected { expected: "string scalar", .. } => said("expected text".to_owned()),
             Error::InvalidScalar { ty, .. } => said(format!("expected {}", kind_of_number(ty))),
+            Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. }
+                if !self.shows_value(path) =>
+            {
+                said(format!("expected {expected}"))
+            }
             other => {
                 let message = UserMessageFormatter.format_message(other);
+                if repeats(&message) && !self.shows_value(path) {
+                    return said("what stands here has not the right form".to_owned());
+                }
                 said(message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
             }
         }
@@ -267,12 +344,14 @@ struct Walker {
     places: BTreeMap<String, Node>,
     stack: Vec<Frame>,
     alias: Option<(Place, &'static str)>,
+    /// Keys that stand twice in one mapping: path, first place, second place.
+    twice: Vec<(String, Place, Place)>,
 }
 
 /// A list or mapping that has begun and not ended.
 enum Frame {
     List { path: String, next: usize },
-    Map { path: String, key: Option<(String, Place)> },
+    Map { path: String, key: Option<(String, Place)>, seen: BTreeMap<String, Place> },
 }
 
 impl Walker {
@@ -285,10 +364,22 @@ impl Walker {
                 *next += 1;
                 Some((here, None))
             }
-            Some(Frame::Map { path, key }) => {
+            Some(Frame::Map { path, key, .. }) => {
                 let (name, place) = key.take()?;
-                let here = if path.is_empty() { name } else { format!("{path}.{name}") };
+                let here = below(path, &name);
                 Some((here, Some(place)))
+            }
+        }
+    }
+
+    /// Keys whose values never came, in a file that breaks off.
+    fn note_open_keys(&mut self) {
+        for frame in &mut self.stack {
+            if let Frame::Map { path, key, .. } = frame
+                && let Some((name, place)) = key.take()
+            {
+                let node = Node { key: Some(place), value: place, scalar: None };
+                self.places.entry(below(path, &name)).or_insert(node);
             }
         }
     }
@@ -300,6 +391,11 @@ impl Walker {
     }
 }
 
+/// The path of a key below another.
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
 impl<'input> SpannedEventReceiver<'input> for Walker {
     fn on_event(&mut self, event: Event<'input>, span: Span) {
         match event {
@@ -307,8 +403,13 @@ impl<'input> SpannedEventReceiver<'input> for Walker {
                 if anchor > 0 {
                     self.alias.get_or_insert((place_of(span), "an anchor"));
                 }
-                if let Some(Frame::Map { key: key @ None, .. }) = self.stack.last_mut() {
-                    *key = Some((text.into_owned(), place_of(span)));
+                if let Some(Frame::Map { path, key: key @ None, seen }) = self.stack.last_mut() {
+                    let place = place_of(span);
+                    match seen.get(text.as_ref()) {
+                        Some(first) => self.twice.push((below(path, &text), *first, place)),
+                        None => drop(seen.insert(text.to_string(), place)),
+                    }
+                    *key = Some((text.into_owned(), place));
                     return;
                 }
                 // An empty value has no text of its own to point at.
@@ -327,7 +428,7 @@ impl<'input> SpannedEventReceiver<'input> for Walker {
                     self.alias.get_or_insert((place_of(span), "an anchor"));
                 }
                 let path = self.note(span, None);
-                self.stack.push(Frame::Map { path, key: None });
+                self.stack.push(Frame::Map { path, key: None, seen: BTreeMap::new() });
             }
             Event::SequenceEnd | Event::MappingEnd => drop(self.stack.pop()),
             Event::Alias(_) => {
@@ -436,9 +537,9 @@ sources:
             ),
             (
                 with("sources: {}"),
-                "evidenced.yaml:6:1: the key sources stands here twice
+                "evidenced.yaml:6:1: sources: stands here twice, first in line 2
     6 | sources: {}
-      | ^",
+      | ^^^^^^^ keep one of the two",
             ),
             (
                 with("  x: &a 1\n  y: *a"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use checks::Discretion;
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
 
@@ -60,6 +61,30 @@ log:
   #pages: 1000
   #answer_mib: 32
 ";
+
+/// Settings whose values may be repeated in messages, with everything below them. A secret that stands where it should
+/// not stands somewhere else: behind a misspelt key, in a reference, in an address.
+const REPEATED: &[&str] = &[
+    "organisation",
+    "data",
+    "guard_dir",
+    "checks_dir",
+    "frameworks_dir",
+    "ledger.origin",
+    "schedules",
+    "sources.*.name",
+    "sources.*.owner",
+    "sources.*.schedules",
+    "alerts.receivers.name",
+    "alerts.routes",
+    "alerts.default_receivers",
+    "alerts.silences",
+    "web.listen",
+    "health.listen",
+    "params",
+    "log",
+    "limits",
+];
 
 /// The connector to learn from; nobody has such a source.
 pub(super) const NOT_SHOWN: &str = "example";
@@ -238,8 +263,21 @@ impl Manual {
         path.iter().try_fold(&self.schema, below)
     }
 
+    /// What of a settings file may be shown in messages.
+    pub(super) fn discretion(&self) -> Discretion {
+        let settings = self.settings();
+        let is_reference = |path: &&String| {
+            let keys: Vec<&str> = path.split('.').collect();
+            self.at(&keys).is_some_and(|node| {
+                let items = self.variants(node).into_iter().filter_map(|variant| variant.get("items"));
+                self.wants_reference(node) || items.into_iter().any(|items| self.wants_reference(items))
+            })
+        };
+        let references: Vec<String> = settings.iter().filter(is_reference).cloned().collect();
+        Discretion::new(settings, references, REPEATED)
+    }
+
     /// All settings there are, as paths of keys joined by dots.
-    #[cfg(test)]
     pub(super) fn settings(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = vec![(String::new(), &self.schema)];

@@ -30,14 +30,12 @@ pub(super) fn settings(document: &Document) -> Result<Settings, Vec<Problem>> {
     Err(in_order(problems).into_iter().map(with_remedy).collect())
 }
 
-/// Secrets that stand in the settings themselves. They are reported without being repeated, and nothing else is, since
-/// any other message might.
+/// Secrets that stand in the settings themselves: reported alone, since whoever wrote them has to learn that first.
 fn open_secrets(document: &Document, value: &Value) -> Vec<Problem> {
     let manual = Manual::new();
     let open = manual.secrets(value).into_iter().filter(|(_, found)| !found.is_object() && !found.is_null());
     let problem = |(path, _): (String, &Value)| {
-        let mut problem = document.problem(&path, format!("{path}: a secret may not stand in the settings"));
-        problem.excerpt = None;
+        let problem = document.problem(&path, format!("{path}: a secret may not stand in the settings"));
         problem.with_remedy("put it into a file or variable and write {file: PATH} or {env: NAME}")
     };
     open.map(problem).collect()
@@ -107,7 +105,7 @@ fn only(document: &Document, lines: &BTreeSet<usize>) -> Document {
         |(place, line): (usize, &str)| if lines.contains(&(place + 1)) { line.to_owned() } else { String::new() };
     let text: Vec<String> = document.text().lines().enumerate().map(kept).collect();
     // A part that does not read alone is covered by the reading of the whole.
-    Document::read(document.file(), &text.join("\n")).unwrap_or_else(|_| document.clone())
+    document.read_other(&text.join("\n")).unwrap_or_else(|_| document.clone())
 }
 
 /// Every problem says what to do.

@@ -260,8 +260,8 @@ evidenced.yaml:10:44: sources.keycloak[0].schedules.peple: keycloak has no colle
         (
             GOOD.replace("https://id.example.com", "http://id.example.com"),
             "evidenced.yaml:6:12: sources.keycloak[0].url: would send credentials in clear
-    6 |       url: http://id.example.com
-      |            ^^^^^^^^^^^^^^^^^^^^^ write https://",
+    6 |       url: …
+      |            ^ write https://",
         ),
         (
             with("web:\n  listen: 0.0.0.0:8461\n"),
@@ -323,8 +323,8 @@ evidenced.yaml:11:13: checks_dir: is empty
         (
             GOOD.replace("file: /run/secrets/keycloak", "env: ''"),
             "evidenced.yaml:9:28: sources.keycloak[0].client_secret.env: is empty
-    9 |       client_secret: {env: ''}
-      |                            ^^ name the file or variable in which the secret lies",
+    9 |       client_secret: {env: …}
+      |                            ^ name the file or variable in which the secret lies",
         ),
         (
             "organisation: Acme Ltd\nsources: {}\n".to_owned(),
@@ -403,6 +403,128 @@ fn a_secret_in_the_settings_is_refused_without_being_repeated() {
         assert!(found[0].contains("write {file: PATH} or {env: NAME}"), "{found:?}");
         assert!(!found.join("\n").contains(CANARY), "{found:?}");
     }
+}
+
+/// What somebody could write where a secret's place is to be named, as lines below `key`'s neighbours; `C` is the secret.
+const MISTAKES: &[&str] = &[
+    "KEY: C",
+    "KEYx: C",
+    "EKY: C",
+    "KEY C",
+    "KEY:C",
+    "KEY:\n  C",
+    "KEYx:\n  C",
+    "KEY:\nC",
+    "KEY:\n\tC",
+    "KEY: - C",
+    "KEY: C: x",
+    "KEY: x: C",
+    "KEY: {value: C}",
+    "KEY: {secret: C}",
+    "KEY: {C}",
+    "KEY: {C: x}",
+    "KEY: {file: [C]}",
+    "KEY: {file: {C: x}}",
+    "KEY: {flie: C}",
+    "KEY: {file: /x, value: C}",
+    "KEY: {file: /x, env: C}",
+    "KEY: {file: /x, file: C}",
+    "KEY: {file: C, file: /x}",
+    "KEY: {file: /x} C",
+    "KEY: {flie: /x} # C",
+    "KEYx: {file: C}",
+    "KEYx: {C: x}",
+    "KEYx: [C]",
+    "KEY: [C",
+    "KEY: {file: C",
+    "KEY: 'C",
+    "KEY: \"C",
+    "KEY: 'x' C",
+    "KEY: \"\\C\"",
+    "KEYx: \"a\\\"C\"",
+    "KEY: @C",
+    "KEY: *C",
+    "KEY: &C x",
+    "KEY: !C x",
+    "KEY: |C",
+    "KEYx: |\n  C",
+    "KEY: |\n  C\n bad",
+    "KEY: %C",
+    "KEY: {file: /x}\nKEY: C",
+    "KEY: C\nKEY: {file: /x}",
+    "KEYx: C\nKEYx: C",
+    "C: {file: /x}",
+    "- C",
+    "C",
+    "url: https://reader:C@id.example.com",
+    "url: C",
+];
+
+#[test]
+fn a_secret_that_stands_where_it_should_not_is_never_shown_whatever_else_is_wrong_there() {
+    const CANARY: &str = "Hunter2-canary";
+    let receivers = "\
+alerts:
+  receivers:
+    - name: pager
+      webhook:
+        url: https://hooks.example.com
+        secret: {file: /run/secrets/hook}
+        old_secrets: [{file: /run/secrets/old}]
+    - name: prometheus
+      alertmanager:
+        url: https://alerts.example.com
+        token: {file: /run/secrets/token}
+";
+    let good = format!("{GOOD}{receivers}");
+    assert_eq!(said(&good), [""; 0]);
+    let (mut planted, mut shown) = (0, 0);
+    for (place, line) in settings_lines(&good) {
+        let key = line.trim_start().split(':').next().unwrap();
+        if !["client_secret", "secret", "old_secrets", "token"].contains(&key) {
+            continue;
+        }
+        let margin = &line[..line.len() - line.trim_start().len()];
+        let swapped: String =
+            key.chars().skip(1).take(1).chain(key.chars().take(1)).chain(key.chars().skip(2)).collect();
+        for mistake in MISTAKES {
+            let written = mistake.replace("EKY", &swapped).replace("KEY", key).replace('C', CANARY);
+            let lines: Vec<String> = written.lines().map(|line| format!("{margin}{line}")).collect();
+            // Alone, and with a fault of its own on the line before, and with the file ending there.
+            let broken = with_line(&good, place, &lines.join("\n"));
+            let after_a_fault = with_line(&good, place, &format!("{margin}colour: red\n{}", lines.join("\n")));
+            let end = broken.find(CANARY).unwrap() + CANARY.len();
+            for text in [&broken, &after_a_fault, &broken[..end]] {
+                let problems = problems(text);
+                planted += 1;
+                shown += problems.iter().filter(|problem| problem.excerpt.is_some()).count();
+                // A tag on nothing leaves an optional setting out, and so does nothing at all.
+                assert!(!problems.is_empty() || *mistake == "KEY: !C x", "passed:\n{text}");
+                for problem in problems {
+                    let all = format!("{problem}\n{}\n{problem:?}", problem.headline());
+                    assert!(!all.contains("Hunter2") && !all.contains("canary"), "{all}\nof\n{text}");
+                }
+            }
+        }
+    }
+    assert!(planted >= 4 * 3 * MISTAKES.len(), "{planted}");
+    assert!(shown * 2 > planted, "{shown} excerpts for {planted} texts");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_reported_with_both_its_places_and_beside_the_others() {
+    let text = format!("{GOOD}      realm: other\nparams: {{a.b: {{c: 1}}, a.b: {{c: 2}}}}\norganisation: B\n");
+    let expected = "\
+evidenced.yaml:10:7: sources.keycloak[0].realm: stands here twice, first in line 7
+   10 |       realm: …
+      |       ^^^^^ keep one of the two
+evidenced.yaml:11:23: params.a.b: stands here twice, first in line 11
+   11 | params: {a.b: {c: 1}, a.b: {…}}
+      |                       ^^^ keep one of the two
+evidenced.yaml:12:1: organisation: stands here twice, first in line 1
+   12 | organisation: …
+      | ^^^^^^^^^^^^ keep one of the two";
+    assert_eq!(said(&text).join("\n"), expected);
 }
 
 #[test]
