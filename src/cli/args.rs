@@ -16,7 +16,7 @@ pub struct Cli {
     /// The settings file [default: ./evidenced.yaml]
     #[arg(long, short, global = true, env = "EVIDENCED_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The data directory [default: what the settings say, else ./evidenced-data]
+    /// The data directory [default: what the settings say, else ./evidenced-data; of the demo: ./evidenced-demo]
     #[arg(long, short, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Print facts as JSON, one object per line
@@ -93,7 +93,8 @@ pub struct RunNowArgs {
 #[cfg(feature = "demo")]
 #[derive(Args, Debug)]
 pub struct DemoArgs {
-    /// Keep it up after the story is told, until you press Ctrl-C
+    /// Keep it up after the story is told, until you press Ctrl-C, which is then its end. Pressed before that, it ends
+    /// the daemon in good order as well, and the exit code is 130
     #[arg(long)]
     pub stay: bool,
     /// Start over: delete the demo's data directory first

@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -39,6 +42,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Who drifts.
 const ACTOR: &str = "dora";
 
+/// How often a daemon is started again because its port was taken in the moment before it listened.
+const STARTS: usize = 5;
+
+/// Somebody pressed Ctrl-C, or asked the process to end.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
 /// `evidenced demo`
 pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<Exit> {
     let data = cli.data.clone().unwrap_or_else(|| PathBuf::from("evidenced-demo"));
@@ -46,13 +57,10 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
     let world = World::new(SEED, args.people as usize, SystemClock.now().millis());
     world.follow(|| SystemClock.now().millis());
     let server = world.serve(0).context("the simulated organisation cannot listen on 127.0.0.1")?;
-    let port = args.port.map_or_else(|| free_port(8461), Ok)?;
-    let health = free_port(8462)?;
-    let settings = data.join("settings.yaml");
-    fs::write(&settings, settings_text(&data, &server.url(), port, health))?;
     let shown = data.display();
     out.line("evidenced demo: a simulated organisation, and the daemon that watches it");
     out.line("");
+    let mut story = Story::begin(&data, &server.url(), args.port, out)?;
     out.line(format!(
         "  organisation  acme: {} people in a Keycloak realm, simulated on {}",
         args.people,
@@ -63,25 +71,39 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
     } else {
         "embedded store; delete the folder to start over"
     };
+    let Ports { page, health } = story.ports;
     out.line(format!("  data          {shown}        {kept}"));
     out.line(format!(
-        "  page          http://127.0.0.1:{port}   API under /api/v1; metrics at http://127.0.0.1:{health}/metrics"
+        "  page          http://127.0.0.1:{page}   API under /api/v1; metrics at http://127.0.0.1:{health}/metrics"
     ));
     out.line(format!(
         "  schedule      every collector each {} here; 15 minutes to a day in real life",
         BEAT.trim_start_matches("every: ")
     ));
     out.line("");
-    let mut story = Story::begin(&data, &settings, out)?;
-    story.tell(&world)?;
-    if args.stay {
-        out.line(format!("staying up: the page is at http://127.0.0.1:{port}; Ctrl-C ends it"));
+    let interrupted = match story.tell(&world) {
+        Err(error) if error.is::<Interrupted>() => true,
+        told => {
+            told?;
+            false
+        }
+    };
+    if args.stay && !interrupted {
+        out.line(format!("staying up: the page is at http://127.0.0.1:{page}; Ctrl-C ends it"));
         story.stay()?;
+    } else if interrupted {
+        out.line("");
+        out.fact(&serde_json::json!({ "interrupted": true }));
+        story.line("", "interrupted: the story ends here, and the daemon in good order");
     }
     story.end()?;
     let verified = verified(&data, &story, out)?;
     out.line("");
     out.line(format!("Next:  evidenced verify {shown}"));
+    if interrupted {
+        out.line(format!("       evidenced demo --data {shown}     goes on from here; with --fresh it starts over"));
+        return Ok(Exit::Interrupted);
+    }
     out.line(format!("       evidenced explain A.8.5 --data {shown}"));
     if let Some(row) = story.telling {
         out.line(format!("       evidenced show {}/{} --data {shown}", row.entry, row.row.unwrap_or(0)));
@@ -94,7 +116,17 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
 
 /// Makes the data directory, or takes the one that is there; says which.
 fn prepare(data: &Path, fresh: bool) -> anyhow::Result<bool> {
-    let known = store::Layout::new(data).is_initialised();
+    let layout = store::Layout::new(data);
+    let known = layout.is_initialised();
+    if let Some(process) =
+        ledger::held_by(&layout.ledger()).with_context(|| format!("cannot read {}", data.display()))?
+    {
+        let which = if process == 0 { "another process".to_owned() } else { format!("process {process}") };
+        bail!(
+            "{} is in use by {which}: a demo that is still running. End it first, or name another folder with --data",
+            data.display()
+        );
+    }
     if fresh && data.exists() {
         // Only what a demo made is deleted: somebody may have named another folder by mistake.
         let ours = known && data.join("settings.yaml").exists() && data.join("demo.secret").exists();
@@ -129,16 +161,46 @@ fn settings_text(data: &Path, url: &str, port: u16, health: u16) -> String {
     )
 }
 
-/// The wanted port when it is free, else any that is.
-fn free_port(wanted: u16) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
-    Ok(listener.context("no port is free on 127.0.0.1")?.local_addr()?.port())
+/// Where a demo's daemon listens on 127.0.0.1.
+#[derive(Clone, Copy)]
+struct Ports {
+    page: u16,
+    health: u16,
+}
+
+impl Ports {
+    /// The usual ports where they are free, and any others that are where they are not. What is free now may be taken
+    /// before the daemon listens, so that is no promise.
+    fn choose(page: Option<u16>, usual: bool) -> anyhow::Result<Ports> {
+        let (first, second) = if usual { (8461, 8462) } else { (0, 0) };
+        // Both are held until both are known, so that they are two.
+        let free = |wanted: u16| {
+            TcpListener::bind(("127.0.0.1", wanted))
+                .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
+                .context("no port is free on 127.0.0.1")
+        };
+        let (for_page, health) = (page.is_none().then(|| free(first)).transpose()?, free(second)?);
+        let chosen =
+            for_page.as_ref().map(|listener| listener.local_addr().map(|address| address.port())).transpose()?;
+        Ok(Ports { page: page.or(chosen).unwrap_or(first), health: health.local_addr()?.port() })
+    }
+}
+
+/// The end of what a daemon said: why it ended, where it says so.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.iter().rposition(|line| line.starts_with("error: ")).unwrap_or(lines.len().saturating_sub(3));
+    let said = lines.iter().skip(from).map(|line| line.trim().trim_start_matches("error: "));
+    alerts::text::clean(&said.collect::<Vec<_>>().join("; "), 600)
 }
 
 /// The daemon, and how far its ledger has been told.
 struct Story<'a> {
     daemon: Child,
+    ports: Ports,
     log: PathBuf,
+    interrupted: Arc<AtomicBool>,
     client: Outbound,
     runtime: tokio::runtime::Runtime,
     began: Instant,
@@ -151,7 +213,29 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    fn begin(data: &Path, settings: &Path, out: &'a Output) -> anyhow::Result<Story<'a>> {
+    /// Writes the settings, starts the daemon and waits until it answers. Ports that were taken in between are chosen
+    /// anew, unless they were asked for.
+    fn begin(data: &Path, url: &str, page: Option<u16>, out: &'a Output) -> anyhow::Result<Story<'a>> {
+        for start in 1.. {
+            let ports = Ports::choose(page, start == 1)?;
+            let settings = data.join("settings.yaml");
+            fs::write(&settings, settings_text(data, url, ports.page, ports.health))?;
+            let mut story = Story::start(data, &settings, ports, out)?;
+            match story.wait_until_up() {
+                Ok(()) => return Ok(story),
+                Err(error) if start < STARTS && last_words(&story.log).contains("cannot listen on") => {
+                    anyhow::ensure!(
+                        page.is_none_or(|port| !last_words(&story.log).contains(&format!(":{port}"))),
+                        error
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("the daemon does not start")
+    }
+
+    fn start(data: &Path, settings: &Path, ports: Ports, out: &'a Output) -> anyhow::Result<Story<'a>> {
         let next = store::Read::head(&store::Offline::open(data)?)?.size;
         let log = data.join("daemon.log");
         let daemon = std::process::Command::new(std::env::current_exe()?)
@@ -162,14 +246,29 @@ impl<'a> Story<'a> {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log)?)
+            // A group of its own: Ctrl-C is for the demo, which then ends the daemon in good order.
+            .process_group(0)
             .spawn()
             .context("the daemon does not start")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let client = runtime.block_on(async { Outbound::over_socket(&data.join("control.sock")) })?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = interrupted.clone();
+        runtime.spawn(async move {
+            use tokio::signal::unix::{SignalKind, signal};
+            let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+            tokio::select! {
+                pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+                _ = term.recv() => {}
+            }
+            flag.store(true, Ordering::Relaxed);
+        });
         let (began, pending) = (Instant::now(), Vec::new());
         Ok(Story {
             daemon,
+            ports,
             log,
+            interrupted,
             client,
             runtime,
             began,
@@ -180,6 +279,31 @@ impl<'a> Story<'a> {
             telling: None,
             out,
         })
+    }
+
+    fn wait_until_up(&mut self) -> anyhow::Result<()> {
+        let waiting = Instant::now();
+        while self.get::<serde_json::Value>("streams")?.is_none() {
+            self.still_lives()?;
+            anyhow::ensure!(waiting.elapsed() < PATIENCE, "the daemon does not answer: {}", last_words(&self.log));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// An error that says why, once the daemon has ended or somebody wants the demo to.
+    fn still_lives(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.daemon.try_wait()? {
+            bail!("the daemon ended ({status}): {} (all of it: {})", last_words(&self.log), self.log.display());
+        }
+        if self.is_interrupted() {
+            bail!(Interrupted);
+        }
+        Ok(())
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// The story: a first look, a drift, an alert, the drift undone, the resolve.
@@ -235,9 +359,7 @@ impl<'a> Story<'a> {
                 }
                 continue;
             }
-            if let Some(status) = self.daemon.try_wait()? {
-                bail!("the daemon ended ({status}); its words are in {}", self.log.display());
-            }
+            self.still_lives()?;
             if waiting.elapsed() > PATIENCE {
                 bail!(
                     "{what} did not come within {} s; the daemon's words are in {}",
@@ -253,6 +375,7 @@ impl<'a> Story<'a> {
     fn rest(&mut self, time: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + time;
         while Instant::now() < until {
+            self.still_lives()?;
             match self.entry()? {
                 Some((view, fact)) => self.told(&view, &fact)?,
                 None => std::thread::sleep(Duration::from_millis(100)),
@@ -261,19 +384,14 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Stays up until Ctrl-C or the end of the daemon, still telling.
+    /// Stays up until Ctrl-C, still telling.
     fn stay(&mut self) -> anyhow::Result<()> {
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let flag = stop.clone();
-        self.runtime.spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                flag.store(true, std::sync::atomic::Ordering::Relaxed);
+        loop {
+            match self.rest(Duration::from_millis(300)) {
+                Err(error) if error.is::<Interrupted>() => return Ok(()),
+                rested => rested?,
             }
-        });
-        while !stop.load(std::sync::atomic::Ordering::Relaxed) && self.daemon.try_wait()?.is_none() {
-            self.rest(Duration::from_millis(300))?;
         }
-        Ok(())
     }
 
     /// Ends the daemon in order: its standard input ends, and it stops by itself.

@@ -33,6 +33,9 @@ pub enum Exit {
     Error,
     /// Evidence is incomplete. Outranks deviations.
     Incomplete,
+    /// Somebody ended it before it was done. What a shell gives a command that Ctrl-C ended, 128 and the signal's
+    /// number, so that a script does not go on as if all of it had happened.
+    Interrupted,
     /// A code of `verify`.
     Verify(u8),
 }
@@ -44,6 +47,7 @@ impl From<Exit> for ExitCode {
             Exit::Deviations => 1,
             Exit::Error => 2,
             Exit::Incomplete => 3,
+            Exit::Interrupted => 130,
             Exit::Verify(code) => code,
         })
     }

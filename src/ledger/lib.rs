@@ -35,7 +35,7 @@ pub use note::{NoteError, SigningKey, VerifierKey};
 pub use pack::{Commitment, GREATEST_BODY, Location, commit};
 pub use proof::{TlogProof, TlogProofError};
 pub use reader::{Entries, ReadError, Reader};
-pub use real_disk::RealDisk;
+pub use real_disk::{RealDisk, held_by};
 pub use recover::{Damage, OpenError, Recovery};
 pub use report::{KeySource, Kind, Level, Problem, Progress, Report, VerifyOptions};
 pub use segment::GREATEST_ENTRY;

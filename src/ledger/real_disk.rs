@@ -78,7 +78,12 @@ impl Disk for RealDisk {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)?;
         for _ in 1..LOCK_TRIES {
             match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Box::new(RealLock(file))),
+                Ok(()) => {
+                    // For people only, so that a message can name the holder; the lock itself is the system's.
+                    let holder = format!("{}\n", std::process::id());
+                    drop(file.set_len(0).and_then(|()| file.write_all_at(holder.as_bytes(), 0)));
+                    return Ok(Box::new(RealLock(file)));
+                }
                 Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => std::thread::sleep(LOCK_PAUSE),
                 Err(error) => return Err(error.into()),
             }
@@ -89,6 +94,24 @@ impl Disk for RealDisk {
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Who holds the ledger in `dir` open for writing, as the number of a process; `None` when nobody does. The number is
+/// 0 when the holder did not write it down.
+///
+/// # Errors
+/// When the lock file is there and cannot be opened.
+pub fn held_by(dir: &Path) -> io::Result<Option<u32>> {
+    let path = dir.join("lock");
+    let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(None),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(fs::read_to_string(&path)?.trim().parse().unwrap_or_default())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -128,7 +128,10 @@ fn two_writers_cannot_be_open_at_once_not_even_on_a_copy_with_the_same_guard() {
         std::fs::copy(first.join(file), second.join(file)).unwrap();
     }
     assert!(matches!(Log::open(RealDisk::shared(), &second, &guard, key()), Err(OpenError::Locked(_))));
+    assert_eq!(ledger::held_by(&first).unwrap(), Some(std::process::id()), "whoever asks is told who it is");
     drop(log);
+    assert_eq!(ledger::held_by(&first).unwrap(), None);
+    assert_eq!(ledger::held_by(&real.path().join("none")).unwrap(), None);
     Log::open(RealDisk::shared(), &second, &guard, key()).unwrap();
 }
 
