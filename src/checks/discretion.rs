@@ -161,6 +161,6 @@ mod tests {
         assert_eq!(column, 23);
         assert_eq!(masked(line, vec![key..key + 6, name.clone()], key + 1), (text, 15));
         assert_eq!(masked("hunter2", Vec::new(), 3), ("…".to_owned(), 1));
-        assert_eq!(masked("a: ", Vec::from([0..1]), 4), ("a: ".to_owned(), 4));
+        assert_eq!(masked("a: ", std::iter::once(0..1).collect(), 4), ("a: ".to_owned(), 4));
     }
 }
