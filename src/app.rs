@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SystemClock, SystemRandom};
 use crate::config::Settings;
 use crate::daemon::Daemon;
+use crate::earlier::Recorded;
 use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
@@ -68,9 +69,9 @@ pub fn surroundings(
     Surroundings {
         clock,
         secrets: Arc::new(SystemSecrets),
-        bodies: Arc::new(Bodies(store)),
+        bodies: Arc::new(Bodies(store.clone())),
         jitter: Arc::new(Spread(random)),
-        conditional: None,
+        conditional: Some(Arc::new(Recorded::new(store))),
         clients: Clients::default(),
         budgets: Budgets::default(),
         limits: loaded.settings.limits.of_a_run(),

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod earlier;
 pub mod judge;
 pub mod knowledge;
 pub mod loaded;

@@ -43,6 +43,7 @@ impl SourceConfig for Config {
     const MANNERS: Manners = Manners {
         concurrency: 2,
         spacing: Duration::ZERO,
+        burst: 1,
         throttles: kit::throttles_by_headers,
         meaning: kit::by_status,
         request_id: &["x-request-id"],

@@ -58,6 +58,7 @@ impl SourceConfig for Config {
     const MANNERS: Manners = Manners {
         concurrency: 4,
         spacing: Duration::ZERO,
+        burst: 1,
         throttles: kit::throttles_by_headers,
         meaning: kit::by_status,
         request_id: &["x-request-id"],

@@ -31,4 +31,6 @@ pub struct Earlier {
     pub ids: Vec<BodyId>,
     /// The paths that were redacted in it.
     pub redacted: Vec<String>,
+    /// The next page that it named. An answer that only confirms it may leave that out, as GitHub does.
+    pub next: Option<String>,
 }

@@ -16,9 +16,39 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The budget of one source, shared by its collectors and kept from run to run.
 pub struct Budget {
     slots: Semaphore,
+    pace: Mutex<Pace>,
+}
+
+/// When calls may start.
+struct Pace {
     spacing: Duration,
-    /// No call starts before this moment.
-    next: Mutex<Instant>,
+    /// How far ahead of its turn a call may start: what a burst saves up.
+    ahead: Duration,
+    /// The next call's turn, were all of them evenly spaced.
+    turn: Instant,
+    /// The source wants to be left alone until then.
+    quiet_until: Instant,
+}
+
+impl Pace {
+    fn new(spacing: Duration, burst: u32, now: Instant) -> Self {
+        let ahead = spacing.saturating_mul(burst.saturating_sub(1));
+        Pace { spacing, ahead, turn: now, quiet_until: now }
+    }
+
+    /// Starts a call, or says when one may start.
+    fn start(&mut self, now: Instant) -> Result<(), Instant> {
+        let due = self.turn.checked_sub(self.ahead).unwrap_or(now).max(self.quiet_until);
+        if due > now {
+            return Err(due);
+        }
+        self.turn = self.turn.max(now) + self.spacing;
+        Ok(())
+    }
+
+    fn pause(&mut self, wait: Duration, now: Instant) {
+        self.quiet_until = self.quiet_until.max(now + wait.min(LONGEST_PAUSE));
+    }
 }
 
 impl Budget {
@@ -26,8 +56,7 @@ impl Budget {
     pub fn new(manners: &Manners) -> Self {
         Budget {
             slots: Semaphore::new(manners.concurrency.max(1) as usize),
-            spacing: manners.spacing,
-            next: Mutex::new(Instant::now()),
+            pace: Mutex::new(Pace::new(manners.spacing, manners.burst, Instant::now())),
         }
     }
 
@@ -38,14 +67,8 @@ impl Budget {
         let permit = self.slots.acquire().await.ok();
         loop {
             let now = Instant::now();
-            let due = {
-                let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-                if *next <= now {
-                    *next = now + self.spacing;
-                    return Ok(permit);
-                }
-                *next
-            };
+            let started = self.pace.lock().unwrap_or_else(PoisonError::into_inner).start(now);
+            let Err(due) = started else { return Ok(permit) };
             if due >= deadline {
                 return Err(due - now);
             }
@@ -55,8 +78,7 @@ impl Budget {
 
     /// Keeps every call of this source away for `wait`, also those of later runs, an hour at most.
     pub(crate) fn pause(&self, wait: Duration) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = (*next).max(Instant::now() + wait.min(LONGEST_PAUSE));
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).pause(wait, Instant::now());
     }
 }
 
@@ -69,5 +91,36 @@ impl Budgets {
     pub fn of(&self, source: &SourceId, manners: &Manners) -> Arc<Budget> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(source.clone()).or_insert_with(|| Arc::new(Budget::new(manners))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_burst_starts_at_once_and_then_calls_are_spaced() {
+        let now = Instant::now();
+        let mut pace = Pace::new(SECOND, 3, now);
+        assert_eq!([(); 3].map(|()| pace.start(now)), [Ok(()); 3]);
+        assert_eq!(pace.start(now), Err(now + SECOND));
+        assert_eq!(pace.start(now + SECOND), Ok(()));
+        assert_eq!(pace.start(now + SECOND), Err(now + SECOND * 2));
+        let later = now + SECOND * 60;
+        assert_eq!([(); 3].map(|()| pace.start(later)), [Ok(()); 3], "rest saves up one burst and no more");
+        assert_eq!(pace.start(later), Err(later + SECOND));
+    }
+
+    #[test]
+    fn a_source_that_asks_for_quiet_has_it_and_for_an_hour_at_most() {
+        let now = Instant::now();
+        let mut pace = Pace::new(Duration::ZERO, 1, now);
+        pace.pause(SECOND * 7, now);
+        pace.pause(SECOND, now);
+        assert_eq!(pace.start(now), Err(now + SECOND * 7));
+        pace.pause(Duration::from_secs(u64::MAX), now);
+        assert_eq!(pace.start(now), Err(now + LONGEST_PAUSE));
     }
 }

@@ -61,8 +61,10 @@ pub trait Jitter: Send + Sync {
 pub struct Manners {
     /// Calls under way at once, over all collectors of one source.
     pub concurrency: u32,
-    /// The least time between the starts of two calls.
+    /// The least time between the starts of two calls, on the average.
     pub spacing: Duration,
+    /// Calls that may start at once before `spacing` is kept; at least 1.
+    pub burst: u32,
     /// Whether an answer means *slow down*, from status and headers. [`throttles_by_headers`] suits most sources.
     pub throttles: fn(u16, &HeaderMap) -> bool,
     /// What an answer means in the source's own words, before its status is looked at. [`by_status`] leaves all to the

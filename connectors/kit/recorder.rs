@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{Clock, Exchange, GapReason, StreamId, Timestamp, Try};
 use http::HeaderMap;
-use http::header::{DATE, ETAG, IF_NONE_MATCH};
+use http::header::{DATE, ETAG, IF_NONE_MATCH, LINK};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,8 @@ use url::Url;
 use crate::status::{Step, asked_wait, in_words, next_step, unusable};
 use crate::view::Mark;
 use crate::{
-    BodySink, Budget, CallSpec, Conditional, Earlier, Jitter, Limits, Manners, Transport, action_asked, redact,
+    BodySink, Budget, CallSpec, Conditional, Earlier, Jitter, Limits, Manners, Transport, action_asked, next_link,
+    redact,
 };
 
 /// A usable answer.
@@ -223,7 +224,10 @@ impl Recorder {
     async fn earlier(&self, call: &CallSpec, url: &Url) -> Option<Earlier> {
         let cache = self.conditional.clone().filter(|_| !call.secret_body && call.method_and_path().0 == "GET")?;
         let (stream, url) = (self.stream.clone(), redact::address(url));
-        tokio::task::spawn_blocking(move || cache.earlier(&stream, &url)).await.ok().flatten()
+        let earlier = tokio::task::spawn_blocking(move || cache.earlier(&stream, &url)).await.ok().flatten()?;
+        // It was kept by the redactions of its time; what is declared secret since then must not come back in it.
+        let clean = redact::json(&earlier.body, call.redact).is_ok_and(|redacted| redacted.body == earlier.body);
+        clean.then_some(earlier)
     }
 
     /// Ends `work` when the run is cancelled or its time is over.
@@ -276,6 +280,7 @@ impl Recorder {
             date: None,
             etag: None,
             not_modified: false,
+            next: None,
             bytes: 0,
             body: Vec::new(),
             redacted: Vec::new(),
@@ -289,6 +294,12 @@ impl Recorder {
         if let Some(exchange) = log.get_mut(mark.seq as usize) {
             change(exchange);
         }
+    }
+
+    /// The address that an exchange asked, as it is kept.
+    fn address_of(&self, mark: Mark) -> Option<Url> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        Url::parse(&log.get(mark.seq as usize)?.url).ok()
     }
 
     async fn keep_request(&self, mark: Mark, body: &Bytes) -> Result<(), String> {
@@ -353,8 +364,18 @@ impl Recorder {
         reason: Option<GapReason>,
     ) -> Result<Answer, Unread> {
         let ended = self.clock.now();
-        let Reply { status, headers, body: received } = reply;
+        let Reply { status, mut headers, body: received } = reply;
         let not_modified = confirmed.is_some();
+        // What is confirmed is the earlier answer as a whole, its tag and its next page included.
+        let mut etag = headers.get(ETAG).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        if let Some(earlier) = &confirmed {
+            etag = etag.or_else(|| Some(earlier.etag.clone()));
+            let link = earlier.next.as_ref().map(|next| format!("<{next}>; rel=\"next\""));
+            if let Some(link) = link.and_then(|link| http::HeaderValue::from_str(&link).ok()) {
+                headers.entry(LINK).or_insert(link);
+            }
+        }
+        let next = self.address_of(mark).and_then(|at| next_link(&headers, &at)).map(|next| redact::address(&next));
         let (kept, usable, redacted) = match confirmed {
             Some(earlier) => (Kept::Already(earlier.ids), earlier.body, earlier.redacted),
             None if mark.call.secret_body => (Kept::Nothing, received.clone(), vec!["*".to_owned()]),
@@ -377,8 +398,9 @@ impl Recorder {
             exchange.status = Some(status);
             exchange.request_id = self.manners.request_id.iter().find_map(|name| text(name));
             exchange.date = text(DATE.as_str());
-            exchange.etag = text(ETAG.as_str());
+            exchange.etag = etag;
             exchange.not_modified = not_modified;
+            exchange.next = next;
             exchange.bytes = received.len() as u64;
             exchange.body = stored.unwrap_or_default();
             exchange.redacted = redacted;

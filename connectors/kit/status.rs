@@ -54,8 +54,13 @@ pub fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         return None;
     }
     let reset: i64 = text("x-ratelimit-reset")?.parse().ok()?;
-    // Some sources give the moment in seconds since 1970, others the seconds until then; no quota lasts 30 years.
-    if reset > 1_000_000_000 { Some(until(reset)) } else { u64::try_from(reset).ok().map(Duration::from_secs) }
+    // Some sources give the moment in seconds since 1970, some in milliseconds, others the seconds until then: no quota
+    // lasts 30 years, and none ends in the year 5138.
+    match reset {
+        100_000_000_000.. => Some(until(reset / 1000)),
+        1_000_000_000.. => Some(until(reset)),
+        _ => u64::try_from(reset).ok().map(Duration::from_secs),
+    }
 }
 
 /// What to do after a try that gave no usable answer.
@@ -76,7 +81,8 @@ pub fn next_step(reason: GapReason, asked: Option<Duration>, tried: u32, left: D
     if !passing || tried >= limits.tries {
         return Step::Stop;
     }
-    if let Some(wait) = asked {
+    // A moment that has passed names no wait: asking again at once would only use up the tries.
+    if let Some(wait) = asked.filter(|wait| !wait.is_zero()) {
         return if wait < left { Step::WaitExactly(wait) } else { Step::Stop };
     }
     let doubled = limits.first_wait.saturating_mul(2_u32.saturating_pow(tried.saturating_sub(1)));
@@ -129,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_may_name_the_wait_in_four_ways() {
+    fn the_source_may_name_the_wait_in_five_ways() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let table = [
             (headers(&[("retry-after", "7")]), Some(7)),
@@ -137,6 +143,7 @@ mod tests {
             (headers(&[("retry-after", "Sun, 22 Nov 2026 11:00:00 GMT")]), Some(0)),
             (headers(&[("retry-after", "soon")]), None),
             (headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795348830")]), Some(30)),
+            (headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795348830000")]), Some(30)),
             (headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "12")]), Some(12)),
             (headers(&[("x-ratelimit-remaining", "3"), ("x-ratelimit-reset", "12")]), None),
             (headers(&[]), None),
@@ -161,6 +168,7 @@ mod tests {
             Step::WaitExactly(Duration::from_secs(60))
         );
         assert_eq!(next_step(GapReason::Throttled, asked, 1, Duration::from_secs(60), &limits), Step::Stop);
+        assert_eq!(next_step(GapReason::Throttled, Some(Duration::ZERO), 1, ample, &limits), first);
         for lasting in [
             GapReason::Denied,
             GapReason::Unauthenticated,

@@ -68,6 +68,7 @@ impl AnySource for Probe {
         Manners {
             concurrency,
             spacing,
+            burst: 1,
             throttles: throttles_by_headers,
             meaning: by_status,
             request_id: &["x-request-id"],
@@ -255,7 +256,7 @@ async fn each_try_is_recorded_with_its_status_and_wait() {
     assert_eq!(run.outcome, Outcome::Collected, "throttled and then answered is complete");
     let tries: Vec<_> =
         run.exchanges[0].tries.iter().map(|t| (t.status, t.error.as_str(), t.waited.millis())).collect();
-    assert_eq!(tries, [(Some(429), "429 Too Many Requests", 0), (Some(503), "503 Service Unavailable", 2)]);
+    assert_eq!(tries, [(Some(429), "429 Too Many Requests", 1), (Some(503), "503 Service Unavailable", 2)]);
 }
 
 #[tokio::test]
@@ -391,7 +392,7 @@ async fn not_modified_is_fresh_evidence_of_the_earlier_body() {
     }
     let id: BodyId = "ab".repeat(32).parse().unwrap();
     let body = Bytes::from_static(b"[{\"id\":\"a\",\"on\":false}]");
-    let known = Earlier { etag: "\"e1\"".to_owned(), body, ids: vec![id.clone()], redacted: Vec::new() };
+    let known = Earlier { etag: "\"e1\"".to_owned(), body, ids: vec![id.clone()], redacted: Vec::new(), next: None };
     let source = source(|_| Reply::Send("HTTP/1.1 304 Not Modified\r\netag: \"e1\"\r\n\r\n")).await;
     let mut around = around();
     around.conditional = Some(Arc::new(Known(known)));
@@ -401,6 +402,59 @@ async fn not_modified_is_fresh_evidence_of_the_earlier_body() {
     let exchange = &run.exchanges[0];
     assert_eq!((exchange.status, exchange.not_modified, &exchange.body), (Some(304), true, &vec![id]));
     assert!(source.requests.lock().unwrap()[0].contains("if-none-match: \"e1\""));
+}
+
+#[tokio::test]
+async fn a_confirmed_page_still_leads_to_the_next_and_its_answer_can_be_confirmed_again() {
+    struct Known(String);
+    impl Conditional for Known {
+        fn earlier(&self, _: &domain::StreamId, url: &str) -> Option<Earlier> {
+            let body = Bytes::from_static(b"[{\"id\":\"a\",\"on\":true}]");
+            let earlier = Earlier {
+                etag: "\"e1\"".to_owned(),
+                body,
+                ids: vec!["ab".repeat(32).parse().unwrap()],
+                redacted: Vec::new(),
+                next: Some(self.0.clone()),
+            };
+            url.ends_with("/things").then_some(earlier)
+        }
+    }
+    // GitHub's 304 names neither the tag nor the next page.
+    let source = source(|number| match number {
+        0 => Reply::Send("HTTP/1.1 304 Not Modified\r\n\r\n"),
+        _ => Reply::Send("HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n[{\"id\":\"b\",\"on\":true}]"),
+    })
+    .await;
+    let ask: Ask = Arc::new(|url, run| {
+        Box::pin(async move {
+            let first = url.join("/things").unwrap();
+            let pages = link_pages(&run.recorder(), &LIST, first, |at| Some(get(at, ""))).await;
+            assert_eq!((pages.items.len(), pages.stopped.is_none()), (2, true));
+        })
+    });
+    let mut around = around();
+    let next = source.url.join("/things?page=2").unwrap().to_string();
+    around.conditional = Some(Arc::new(Known(next.clone())));
+    let run = collect(&source.url, ask, &around).await;
+    assert_eq!((run.exchanges[0].etag.as_deref(), run.exchanges[0].next.as_ref()), (Some("\"e1\""), Some(&next)));
+}
+
+#[tokio::test]
+async fn an_earlier_body_that_holds_what_is_secret_by_now_is_not_used_again() {
+    struct Known;
+    impl Conditional for Known {
+        fn earlier(&self, _: &domain::StreamId, _: &str) -> Option<Earlier> {
+            let body = Bytes::from_static(b"[{\"id\":\"a\",\"secret\":\"canary\",\"on\":true}]");
+            Some(Earlier { etag: "\"e1\"".to_owned(), body, ids: Vec::new(), redacted: Vec::new(), next: None })
+        }
+    }
+    let source = source(|_| Reply::Send(THINGS)).await;
+    let mut around = around();
+    around.conditional = Some(Arc::new(Known));
+    let run = collect(&source.url, Arc::new(list_once), &around).await;
+    assert_eq!(run.outcome, Outcome::Collected);
+    assert!(!source.requests.lock().unwrap()[0].contains("if-none-match"));
 }
 
 #[tokio::test]

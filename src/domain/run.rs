@@ -185,6 +185,9 @@ pub struct Exchange {
     /// The source confirmed an earlier body (304); `body` is that body.
     #[serde(default)]
     pub not_modified: bool,
+    /// The address of the next page that the answer named, without credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Bytes of body received over the wire, after content decoding.
     pub bytes: u64,
     /// The body in the order of its segments. Empty when there was none or it is wholly secret.

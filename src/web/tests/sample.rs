@@ -191,6 +191,7 @@ impl Ledger {
             date: Some("Sun, 22 Nov 2026 19:30:01 GMT".into()),
             etag: None,
             not_modified: false,
+            next: None,
             bytes: answer.map_or(21, str::len) as u64,
             body: body.into_iter().collect(),
             redacted: vec!["[].credentialData".into()],
