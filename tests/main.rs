@@ -10,6 +10,8 @@ mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod parties;
 #[cfg(test)]
 mod support;

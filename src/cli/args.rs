@@ -51,6 +51,8 @@ pub enum Command {
     List(ListArgs),
     /// Re-derive everything: hashes, signatures, manifests, slots. Needs no key, no daemon, no index
     Verify(VerifyArgs),
+    /// The ledger itself: its verifier key, and a copy in the form that other people's tools read
+    Ledger(LedgerArgs),
     /// Ask the running daemon to collect now
     RunNow(RunNowArgs),
     /// Work with checks
@@ -160,6 +162,9 @@ pub struct ExplainArgs {
 pub struct ShowArgs {
     /// An entry (166) or a row (166/1); a leading # is allowed
     pub address: RowAddress,
+    /// Write the entry to FILE, byte for byte, and the proof that it is in the ledger to FILE.tlog-proof (C2SP)
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
 }
 
 /// `list`
@@ -219,6 +224,28 @@ pub enum Level {
     Pinned,
     /// And an outside authority dated it.
     Anchored,
+}
+
+/// `ledger`
+#[derive(Args, Debug)]
+pub struct LedgerArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LedgerCommand,
+}
+
+/// `ledger …`
+#[derive(Subcommand, Debug)]
+pub enum LedgerCommand {
+    /// Print the verifier key, one line: hand it to whoever verifies, by another way than the evidence
+    Key,
+    /// Write the ledger as C2SP tlog-tiles: tiles, entry bundles, checkpoint. Reads beside a running daemon; run it
+    /// again to carry on what was interrupted or has grown
+    Export {
+        /// The folder: new, empty, or an earlier export of the same ledger
+        #[arg(long, value_name = "DIR")]
+        tiles: PathBuf,
+    },
 }
 
 /// `checks`

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod explain;
+mod ledger;
 mod output;
 mod plan;
 mod read;
@@ -67,6 +68,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Show(args) => show::show(&cli, args, &out),
         Command::List(args) => show::list(&cli, args, &out),
         Command::Verify(args) => verify::verify(&cli, args, &out),
+        Command::Ledger(args) => ledger::ledger(&cli, args, &out),
         Command::Checks(args) => check::checks(&cli, args, &out),
         Command::Config(args) => check::config(&cli, args, &out),
         #[cfg(feature = "demo")]

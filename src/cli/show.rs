@@ -13,9 +13,13 @@ use super::read::Reading;
 
 /// `evidenced show ADDRESS`
 pub(super) fn show(cli: &Cli, args: &ShowArgs, out: &Output) -> anyhow::Result<Exit> {
+    let address = args.address;
+    if let Some(file) = &args.proof {
+        anyhow::ensure!(address.row.is_none(), "the ledger proves whole entries: name #{}", address.entry);
+        return super::ledger::write_proof(cli, address.entry, file, out);
+    }
     let reading = Reading::open(cli, out)?;
     let query = reading.query();
-    let address = args.address;
     match address.row {
         None => match query.entry_view(address.entry)? {
             Some(view) => print_entry(&view, out),

@@ -22,6 +22,7 @@ mod segment;
 mod slots;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tiles;
 pub mod tree;
 mod verify;
 
@@ -40,5 +41,6 @@ pub use recover::{Damage, OpenError, Recovery};
 pub use report::{KeySource, Kind, Level, Problem, Progress, Report, VerifyOptions};
 pub use segment::GREATEST_ENTRY;
 pub use slots::SlotError;
+pub use tiles::{ExportError, Exported};
 pub use tree::{Frontier, OutOfRange, ProofError};
 pub use verify::{verify, verify_on};

@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::checkpoints;
-use crate::disk::{DiskFile, Open, SharedDisk};
+use crate::disk::{Disk, DiskFile, Open, SharedDisk};
 use crate::hash::{Hash, leaf_hash, node_hash};
+use crate::note::VerifierKey;
 use crate::proof::TlogProof;
 use crate::real_disk::RealDisk;
 use crate::recover::Damage;
@@ -110,6 +111,13 @@ impl Reader {
         Ok(self.head()?.map_or(0, |head| head.checkpoint.size))
     }
 
+    /// The verifier key that the first entry names, in the field `key` of a JSON object; `None` when it names none.
+    pub fn named_key(&self) -> Result<Option<VerifierKey>, ReadError> {
+        let json = serde_json::from_slice::<serde_json::Value>(&self.entry(0)?).ok();
+        let named = json.as_ref().and_then(|json| json.get("key")).and_then(|key| key.as_str());
+        Ok(named.and_then(|key| key.parse().ok()))
+    }
+
     /// One entry, byte for byte.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, ReadError> {
         let found = self.entries(index, index + 1)?.next();
@@ -149,6 +157,10 @@ impl Reader {
         tree::verify_inclusion(&Hash(leaf), index, size, &path, &head.checkpoint.root)
             .map_err(|_| ReadError::WrongRoot { size })?;
         Ok(TlogProof { extra: None, index, path, checkpoint: head.note })
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -244,7 +256,7 @@ impl Reader {
         for entry in self.entries(known * BLOCK, size / BLOCK * BLOCK)? {
             leaves.push(leaf_hash(&entry?));
             if leaves.len() as u64 == BLOCK {
-                let root = fold(std::mem::take(&mut leaves));
+                let root = tree::perfect_root(std::mem::take(&mut leaves));
                 self.cache().push_block(next, root);
                 next += 1;
             }
@@ -274,21 +286,6 @@ impl Cache {
     }
 }
 
-/// The root of a perfect subtree from its leaves.
-fn fold(mut row: Vec<Hash>) -> Hash {
-    while row.len() > 1 {
-        row = row
-            .chunks(2)
-            .filter_map(|pair| match pair {
-                [left, right] => Some(node_hash(left, right)),
-                [alone] => Some(*alone),
-                _ => None,
-            })
-            .collect();
-    }
-    row.first().copied().unwrap_or_else(Hash::of_empty_tree)
-}
-
 /// Subtrees from the ledger's entries.
 struct Hashes<'r>(&'r Reader);
 
@@ -296,7 +293,7 @@ impl Subtrees for Hashes<'_> {
     type Error = ReadError;
     fn subtree(&mut self, level: u32, index: u64) -> Result<Hash, ReadError> {
         if level < BLOCK_LEVEL {
-            return Ok(fold(self.0.leaves(index << level, 1 << level)?));
+            return Ok(tree::perfect_root(self.0.leaves(index << level, 1 << level)?));
         }
         self.0.know_blocks((index + 1) << level)?;
         let cache = self.0.cache();

@@ -84,6 +84,21 @@ fn subtree_by_definition(before: &Frontier, leaves: &[Hash], start: u64, len: u6
     Some(node_hash(&left, &right))
 }
 
+/// The root of a perfect subtree from its leaves, or from the roots of perfect subtrees of one size.
+pub(crate) fn perfect_root(mut row: Vec<Hash>) -> Hash {
+    while row.len() > 1 {
+        row = row
+            .chunks(2)
+            .filter_map(|pair| match pair {
+                [left, right] => Some(node_hash(left, right)),
+                [alone] => Some(*alone),
+                _ => None,
+            })
+            .collect();
+    }
+    row.first().copied().unwrap_or_else(Hash::of_empty_tree)
+}
+
 /// The largest power of two smaller than `len`, for `len` of 2 and more.
 fn split(len: u64) -> u64 {
     1 << (63 - (len - 1).leading_zeros())

@@ -144,15 +144,12 @@ impl Verifier {
         if self.report.key.is_some() {
             return;
         }
-        let first = Reader::open_on(self.disk.clone(), &self.dir).entry(0);
-        let json = first.ok().and_then(|entry| serde_json::from_slice::<serde_json::Value>(&entry).ok());
-        let named = json.as_ref().and_then(|json| json.get("key")).and_then(|key| key.as_str());
-        match named.and_then(|key| key.parse().ok()) {
-            Some(key) => {
+        match Reader::open_on(self.disk.clone(), &self.dir).named_key() {
+            Ok(Some(key)) => {
                 self.report.key = Some(key);
                 self.report.key_from = KeySource::FirstEntry;
             }
-            None => {
+            Ok(None) | Err(_) => {
                 let what = "no verifier key was given and the first entry names none";
                 self.problem(Kind::Invalid, segment::path(&self.dir, 0), None, Some(0), what);
             }

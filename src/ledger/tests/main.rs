@@ -10,4 +10,5 @@ mod formats;
 mod kill;
 mod log;
 mod reader;
+mod tiles;
 mod tree;
