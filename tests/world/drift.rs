@@ -1,4 +1,4 @@
-//! Changes that somebody makes to the organisation, with the event that the server keeps of each.
+//! Changes that somebody makes to the organisation, with the event that the identity server keeps of its own.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::World;
 use crate::answer;
+use crate::aws;
 use crate::id;
 use crate::organisation::{Organisation, SecondFactorStep};
 use crate::person::{CROWD, Credential, Person};
@@ -27,11 +28,13 @@ pub enum Drift {
     WildcardReturnAddress,
     /// `wilma` is made, with a password alone, and put into the group `/operations`, which holds `manage-clients`.
     AdministratorWithoutFactor,
+    /// The built-in policy with full rights is attached to the AWS user `ivan`: one administrator too many.
+    AdminPolicyAttached,
 }
 
 impl Drift {
     /// Every drift there is.
-    pub const ALL: [Drift; 7] = [
+    pub const ALL: [Drift; 8] = [
         Drift::BruteForceOff,
         Drift::TlsOff,
         Drift::LongTokens,
@@ -39,6 +42,7 @@ impl Drift {
         Drift::SecondFactorStepOff,
         Drift::WildcardReturnAddress,
         Drift::AdministratorWithoutFactor,
+        Drift::AdminPolicyAttached,
     ];
 
     /// The check that should see it.
@@ -51,6 +55,7 @@ impl Drift {
             Drift::SecondFactorStepOff => "keycloak.realm.second_factor_in_flow",
             Drift::WildcardReturnAddress => "keycloak.client.hardened",
             Drift::AdministratorWithoutFactor => "keycloak.admin.second_factor",
+            Drift::AdminPolicyAttached => "aws.iam.admin_principals.limited",
         }
     }
 }
@@ -221,6 +226,14 @@ fn apply(organisation: &mut Organisation, scribe: &mut Scribe, drift: Drift, und
             let path = format!("clients/{}", organisation.client_id("intranet"));
             let whole = answer::clients(organisation).find(|c| c["clientId"] == "intranet");
             scribe.write(organisation, "UPDATE", "CLIENT", Some(path), whole);
+        }
+        Drift::AdminPolicyAttached => {
+            let ivan = Arc::make_mut(&mut organisation.account).named.get_mut("ivan");
+            let attached = &mut ivan.ok_or_else(|| no_such("ivan"))?.rights.attached;
+            attached.retain(|policy| policy != aws::FULL);
+            if !undo {
+                attached.push(aws::FULL.to_owned());
+            }
         }
         Drift::AdministratorWithoutFactor if undo => leave(organisation, scribe, "wilma")?,
         Drift::AdministratorWithoutFactor => {

@@ -3,35 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::answer::{self, GroupForm};
+use crate::fault::Fault;
 use crate::organisation::{MANAGEMENT, Organisation, READER, REALM};
 use crate::person::{Listing, Person, UNITS};
-use crate::token;
+use crate::reply::{Reply, json_list};
+use crate::server::Asked;
+use crate::{World, token};
 
 /// An answer before it becomes bytes.
-pub(crate) enum Reply {
+enum Said {
     /// One value.
     One(StatusCode, Value),
     /// A list, made item by item while it is sent.
     Many(Box<dyn Iterator<Item = Value> + Send>),
 }
 
-/// A request, as far as its answer depends on it.
-pub(crate) struct Request<'a> {
-    pub(crate) method: &'a Method,
-    /// Path segments, percent-decoded.
-    pub(crate) path: &'a [String],
-    pub(crate) query: &'a str,
-    pub(crate) token: Option<&'a str>,
-    pub(crate) form: &'a [u8],
-    pub(crate) host: &'a str,
-    pub(crate) now: i64,
-}
-
+const JSON: &str = "application/json;charset=UTF-8";
 const ADMIN: &str = "/admin/realms/{realm}";
 
 /// What an admin event can be about; the server answers 500 to any other word.
@@ -70,8 +63,8 @@ const RESOURCE_TYPES: [&str; 31] = [
 ];
 
 /// The declared call that a request makes, with its placeholders.
-pub(crate) fn call(method: &Method, path: &[String]) -> String {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+pub(crate) fn call(asked: &Asked) -> String {
+    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     let named = match path.as_slice() {
         ["realms", _, "protocol", "openid-connect", "token"] => {
             "/realms/{realm}/protocol/openid-connect/token".to_owned()
@@ -96,39 +89,75 @@ pub(crate) fn call(method: &Method, path: &[String]) -> String {
         }
         other => format!("/{}", other.join("/")),
     };
-    format!("{method} {named}")
+    format!("{} {named}", asked.parts.method)
 }
 
-/// The number of the page that a query asks for, where it asks for one.
-pub(crate) fn page_number(query: &str) -> Option<u64> {
-    let query = Query::parse(query);
+/// The number of the page that a request asks for, where it asks for one.
+pub(crate) fn page_number(asked: &Asked) -> Option<u64> {
+    let query = Query::parse(asked.query);
     let max: u64 = query.get("max")?.parse().ok().filter(|max| *max > 0)?;
     Some(query.get("first").unwrap_or("0").parse::<u64>().ok()? / max)
 }
 
-pub(crate) fn reply(organisation: &Arc<Organisation>, request: &Request) -> Reply {
-    answer(organisation, request).unwrap_or_else(|refusal| refusal)
+pub(crate) fn reply(world: &World, asked: &Asked) -> Reply {
+    answer(&world.organisation(), asked).unwrap_or_else(|refusal| refusal).reply()
 }
 
-type Answer = Result<Reply, Reply>;
+/// What a bad day answers instead.
+pub(crate) fn struck(world: &World, asked: &Asked, fault: &Fault) -> Reply {
+    match fault {
+        Fault::Denied => denied().reply(),
+        Fault::Unauthenticated => unauthenticated().reply(),
+        Fault::Throttled { retry_after } | Fault::EveryNthThrottled { retry_after, .. } => {
+            Reply::whole(StatusCode::TOO_MANY_REQUESTS, "text/plain", "too many requests")
+                .with(RETRY_AFTER, retry_after.to_string())
+        }
+        Fault::Status(status) => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let why = "For more on this error consult the server log.";
+            Said::One(status, json!({ "error": "unknown_error", "error_description": why })).reply()
+        }
+        Fault::DroppedPage(_) => Said::Many(Box::new(std::iter::empty())).reply(),
+        Fault::Body(body) => Reply::whole(StatusCode::OK, JSON, body.clone()),
+        _ => reply(world, asked),
+    }
+}
 
-fn answer(organisation: &Arc<Organisation>, request: &Request) -> Answer {
-    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+impl Said {
+    fn reply(self) -> Reply {
+        match self {
+            Said::Many(items) => Reply::made(StatusCode::OK, JSON, json_list(items)),
+            Said::One(status, value) => {
+                let refused =
+                    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+                Reply::whole(status, if refused { "application/json" } else { JSON }, value.to_string())
+            }
+        }
+    }
+}
+
+type Answer = Result<Said, Said>;
+
+fn answer(organisation: &Arc<Organisation>, asked: &Asked) -> Answer {
+    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        ["realms", realm, "protocol", "openid-connect", "token"] if *request.method == Method::POST => {
+        ["realms", realm, "protocol", "openid-connect", "token"] if asked.parts.method == Method::POST => {
             if *realm != REALM {
                 return Err(error(404, "Realm does not exist"));
             }
-            sign_in(organisation, request)
+            sign_in(organisation, asked)
         }
         ["admin", "realms", realm, rest @ ..] => {
-            let token = request.token.ok_or_else(unauthenticated)?;
-            let roles = token::roles(organisation, token, request.now).ok_or_else(unauthenticated)?;
+            let token = asked
+                .header(AUTHORIZATION)
+                .and_then(|value| value.strip_prefix("Bearer "))
+                .ok_or_else(unauthenticated)?;
+            let roles = token::roles(organisation, token, asked.now).ok_or_else(unauthenticated)?;
             if *realm != REALM {
                 return Err(error(404, "Realm not found."));
             }
-            let caller = Caller { organisation, roles, query: Query::parse(request.query) };
-            if *request.method != Method::GET {
+            let caller = Caller { organisation, roles, query: Query::parse(asked.query) };
+            if asked.parts.method != Method::GET {
                 // Whoever only reads is refused every change.
                 return Err(denied());
             }
@@ -138,11 +167,11 @@ fn answer(organisation: &Arc<Organisation>, request: &Request) -> Answer {
     }
 }
 
-fn sign_in(organisation: &Organisation, request: &Request) -> Answer {
-    let form: Vec<(String, String)> = form_urlencoded::parse(request.form).into_owned().collect();
+fn sign_in(organisation: &Organisation, asked: &Asked) -> Answer {
+    let form: Vec<(String, String)> = form_urlencoded::parse(asked.form).into_owned().collect();
     let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
     let refuse =
-        |status, error: &str, why: &str| Err(Reply::One(status, json!({ "error": error, "error_description": why })));
+        |status, error: &str, why: &str| Err(Said::One(status, json!({ "error": error, "error_description": why })));
     let (bad_request, unauthorized) = (StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED);
     let wrong = "Invalid client or Invalid client credentials";
     match field("grant_type") {
@@ -159,7 +188,7 @@ fn sign_in(organisation: &Organisation, request: &Request) -> Answer {
     if field("client_secret") != Some(organisation.reader.secret.as_str()) {
         return refuse(unauthorized, "unauthorized_client", wrong);
     }
-    Ok(Reply::One(StatusCode::OK, token::issue(organisation, request.now, request.host)))
+    Ok(Said::One(StatusCode::OK, token::issue(organisation, asked.now, asked.header(HOST).unwrap_or("127.0.0.1"))))
 }
 
 struct Caller<'a> {
@@ -207,7 +236,7 @@ impl Caller<'_> {
         if self.query.all("resourceTypes").iter().any(|kind| !RESOURCE_TYPES.contains(kind)) {
             let why = "For more on this error consult the server log.";
             let body = json!({ "error": "unknown_error", "error_description": why });
-            return Err(Reply::One(StatusCode::INTERNAL_SERVER_ERROR, body));
+            return Err(Said::One(StatusCode::INTERNAL_SERVER_ERROR, body));
         }
         let moment = |name: &str| match self.query.get(name) {
             None => Ok(None),
@@ -473,7 +502,7 @@ impl Caller<'_> {
         let all = listing.len(self.organisation);
         let end = max.map_or(all, |max| first.saturating_add(max).min(all));
         let organisation = Arc::clone(self.organisation);
-        Ok(Reply::Many(Box::new(
+        Ok(Said::Many(Box::new(
             (first..end).filter_map(move |at| listing.get(&organisation, at)).map(move |person| show(&person)),
         )))
     }
@@ -488,11 +517,11 @@ impl Caller<'_> {
         self.roles.contains(role)
     }
 
-    fn need(&self, role: &str) -> Result<(), Reply> {
+    fn need(&self, role: &str) -> Result<(), Said> {
         self.need_any(&[role])
     }
 
-    fn need_any(&self, roles: &[&str]) -> Result<(), Reply> {
+    fn need_any(&self, roles: &[&str]) -> Result<(), Said> {
         if roles.iter().any(|role| self.may(role)) { Ok(()) } else { Err(denied()) }
     }
 }
@@ -517,14 +546,14 @@ impl Query {
     }
 
     /// First place and greatest number; `silent` is what the server takes when nothing is said. Negative: no limit.
-    fn page(&self, silent: Option<u64>) -> Result<(u64, Option<u64>), Reply> {
+    fn page(&self, silent: Option<u64>) -> Result<(u64, Option<u64>), Said> {
         let number = |name: &str| self.get(name).map(|text| text.parse::<i64>().map_err(|_| not_found())).transpose();
         let first = number("first")?.map_or(0, |first| u64::try_from(first).unwrap_or(0));
         Ok((first, number("max")?.map_or(silent, |max| u64::try_from(max).ok())))
     }
 
     /// The real server knows more parameters; to leave one out of account in silence would be a lie.
-    fn only(&self, known: &[&str]) -> Result<(), Reply> {
+    fn only(&self, known: &[&str]) -> Result<(), Said> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(unknown(name)),
             None => Ok(()),
@@ -548,30 +577,30 @@ fn slice<T>(mut all: Vec<T>, first: u64, max: Option<u64>) -> Vec<T> {
 }
 
 fn one(value: Value) -> Answer {
-    Ok(Reply::One(StatusCode::OK, value))
+    Ok(Said::One(StatusCode::OK, value))
 }
 
 fn many(values: Vec<Value>) -> Answer {
-    Ok(Reply::Many(Box::new(values.into_iter())))
+    Ok(Said::Many(Box::new(values.into_iter())))
 }
 
-fn error(status: u16, text: &str) -> Reply {
+fn error(status: u16, text: &str) -> Said {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Reply::One(status, json!({ "error": text }))
+    Said::One(status, json!({ "error": text }))
 }
 
-pub(crate) fn denied() -> Reply {
+fn denied() -> Said {
     error(403, "HTTP 403 Forbidden")
 }
 
-pub(crate) fn unauthenticated() -> Reply {
+fn unauthenticated() -> Said {
     error(401, "HTTP 401 Unauthorized")
 }
 
-fn not_found() -> Reply {
+fn not_found() -> Said {
     error(404, "HTTP 404 Not Found")
 }
 
-fn unknown(parameter: &str) -> Reply {
+fn unknown(parameter: &str) -> Said {
     error(501, &format!("the simulated organisation does not know the parameter {parameter:?}"))
 }

@@ -1,9 +1,12 @@
-//! A simulated organisation whose truth is known: an identity server, and a receiver of alerts, on a loopback port.
+//! A simulated organisation whose truth is known: an identity server, an AWS account, and a receiver of alerts, on one
+//! loopback port.
 //!
 //! It answers the part of Keycloak 26.4's token endpoint and admin API that a reader needs, with the same paths, page
-//! sizes and refusals; recordings of a real server hold it to that. Everything follows from a seed and a settable
-//! clock. Changes are made by named actors and leave the events that the real server keeps; bad days are made call by
-//! call. Lists of up to 100,000 people are made while they are sent.
+//! sizes and refusals; recordings of a real server hold it to that. It answers the part of IAM and STS that a reader
+//! needs, checks signatures, and is held to the services' published model. The people are the same everywhere; some
+//! accounts are nobody's on purpose. Everything follows from a seed and a settable clock. Changes are made by named
+//! actors and leave the events that the real server keeps; bad days are made call by call. Lists of up to 100,000
+//! people are made while they are sent.
 //!
 //! ```no_run
 //! let world = world::World::new(7, 120, 1_793_000_000_000);
@@ -19,6 +22,7 @@
 )]
 
 mod answer;
+mod aws;
 mod drift;
 mod fault;
 mod hook;
@@ -26,6 +30,7 @@ mod id;
 mod keycloak;
 mod organisation;
 mod person;
+mod reply;
 mod server;
 mod token;
 mod truth;
@@ -33,9 +38,11 @@ mod truth;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
@@ -44,6 +51,7 @@ use fault::Faults;
 use hook::Hook;
 use organisation::Organisation;
 
+pub use aws::{AWS_ACCOUNT, AWS_EXTERNAL_ID, AWS_KEY_ID, AWS_READER, AWS_SECOND_ACCOUNT, AWS_SECRET_KEY};
 pub use drift::{ChangeError, Drift};
 pub use fault::Fault;
 pub use hook::{HookAnswer, Received};
@@ -65,6 +73,7 @@ struct Inner {
     faults: Mutex<Faults>,
     calls: Mutex<VecDeque<Call>>,
     hook: Mutex<Hook>,
+    reports: Mutex<aws::Reports>,
 }
 
 enum Clock {
@@ -72,12 +81,13 @@ enum Clock {
     Followed(Box<dyn Fn() -> i64 + Send + Sync>),
 }
 
-/// One call that the identity server got.
+/// One call that the organisation's servers got.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Call {
     /// When, in milliseconds since 1970 by the world's clock.
     pub at: i64,
-    /// Method and path with placeholders: `GET /admin/realms/{realm}/users/{id}/credentials`.
+    /// Method and path with placeholders, as in `GET /admin/realms/{realm}/users/{id}/credentials`; of AWS service and
+    /// action, as in `iam:GetAccountSummary`.
     pub call: String,
     /// Path and query as asked.
     pub target: String,
@@ -96,7 +106,7 @@ impl World {
 
     /// The same, well or badly set up throughout.
     pub fn with_posture(seed: u64, people: usize, start: i64, posture: Posture) -> World {
-        let mut organisation = Organisation::new(seed, people, posture);
+        let mut organisation = Organisation::new(seed, people, posture, start);
         // Its only error is an actor that is nobody, and the server's administrator is not that.
         let _ = drift::found(&mut organisation, start);
         World(Arc::new(Inner {
@@ -105,6 +115,7 @@ impl World {
             faults: Mutex::default(),
             calls: Mutex::default(),
             hook: Mutex::default(),
+            reports: Mutex::default(),
         }))
     }
 
@@ -113,9 +124,17 @@ impl World {
         Server::start(self.clone(), port)
     }
 
-    /// What the checks should find at this moment.
+    /// What the checks of Keycloak should find at this moment.
     pub fn truth(&self) -> Truth {
         truth::truth(&self.organisation())
+    }
+
+    /// What the checks of AWS should find in the account with people at this moment, by their ids. Those that rest on
+    /// the credential report find what was true when it was made, which is four hours ago at the most.
+    pub fn aws_truth(&self) -> BTreeMap<&'static str, Verdicts> {
+        let account = Arc::clone(&self.organisation().account);
+        let reports = lock(&self.0.reports);
+        aws::truth(&account, reports.of(account.id).unwrap_or(&account), self.now())
     }
 
     /// The world's time in milliseconds since 1970.
@@ -172,7 +191,8 @@ impl World {
     }
 
     /// From here on this call goes wrong. `call` is as a connector declares it, whatever its placeholders are called:
-    /// `GET /admin/realms/{realm}/users`; `*` is every call. Of several faults the first that fits strikes.
+    /// `GET /admin/realms/{realm}/users`, `iam:GetCredentialReport`; `*` is every call. Of several faults the first
+    /// that fits strikes.
     pub fn fault(&self, call: &str, fault: Fault) {
         self.faults().add(call, fault, None);
     }
@@ -187,7 +207,7 @@ impl World {
         self.faults().clear();
     }
 
-    /// The calls that the identity server got, oldest first; the last 200,000.
+    /// The calls that the servers got, oldest first; the last 200,000.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.0.calls).iter().cloned().collect()
     }

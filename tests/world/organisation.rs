@@ -1,9 +1,11 @@
 //! The organisation: a realm, its people, groups, roles, clients and sign-in flows, as plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::aws::Account;
 use crate::id;
 use crate::person::{self, Credential, Person, UNITS};
 
@@ -56,7 +58,7 @@ pub(crate) const MANAGEMENT_ROLES: [&str; 19] = [
     "view-users",
 ];
 
-/// Everything about the realm at one moment. A change makes a new one; answers under way keep theirs.
+/// Everything about the organisation at one moment. A change makes a new one; answers under way keep theirs.
 #[derive(Clone)]
 pub(crate) struct Organisation {
     pub(crate) seed: u64,
@@ -78,6 +80,9 @@ pub(crate) struct Organisation {
     /// Oldest first.
     pub(crate) events: Vec<Value>,
     pub(crate) reader: Reader,
+    /// The AWS account in which people have users, and the one beside it.
+    pub(crate) account: Arc<Account>,
+    pub(crate) second_account: Arc<Account>,
 }
 
 #[derive(Clone)]
@@ -157,8 +162,9 @@ pub(crate) struct Reader {
 }
 
 impl Organisation {
-    /// The organisation at its start. The same arguments give the same organisation.
-    pub(crate) fn new(seed: u64, people: usize, posture: Posture) -> Organisation {
+    /// The organisation at its start, at that moment in milliseconds since 1970. The same arguments give the same
+    /// organisation.
+    pub(crate) fn new(seed: u64, people: usize, posture: Posture, founded: i64) -> Organisation {
         let mut organisation = Organisation {
             seed,
             settings: settings(posture),
@@ -176,6 +182,8 @@ impl Organisation {
                 token_seconds: None,
                 rotations: 0,
             },
+            account: Arc::new(Account::main(seed, 0, founded, posture)),
+            second_account: Arc::new(Account::second(seed, founded)),
         };
         match posture {
             Posture::Good => None,
@@ -186,6 +194,7 @@ impl Organisation {
             organisation.named.insert(person.username.clone(), person);
         }
         organisation.crowd = people.min(MOST_PEOPLE).saturating_sub(organisation.named.len()) as u64;
+        organisation.account = Arc::new(Account::main(seed, organisation.crowd, founded, posture));
         for client in organisation.clients.iter().filter(|c| c.service_account) {
             let roles: &[&str] = if client.client_id == READER { &READER_ROLES } else { &["manage-users"] };
             let account = Person {

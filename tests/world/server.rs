@@ -8,21 +8,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt as _;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{DATE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::fault::Fault;
 use crate::hook::{HookAnswer, Received};
-use crate::keycloak::{self, Reply};
-use crate::{Call, World};
+use crate::reply::{self, Reply};
+use crate::{Call, World, aws, keycloak};
 
 /// The greatest body that is read from a caller.
 const GREATEST_BODY: usize = 4 << 20;
-/// Items of a list are sent in chunks of about so many bytes.
-const CHUNK: usize = 32 << 10;
 
 /// A world that listens. Dropping it stops it.
 pub struct Server {
@@ -109,59 +107,108 @@ async fn serve(State(world): State<World>, request: Request) -> Response {
     response
 }
 
+/// A request, as far as its answer depends on it.
+pub(crate) struct Asked<'a> {
+    pub(crate) parts: &'a http::request::Parts,
+    /// Path segments, percent-decoded.
+    pub(crate) path: &'a [String],
+    pub(crate) query: &'a str,
+    /// Path and query as asked.
+    pub(crate) target: &'a str,
+    pub(crate) form: &'a Bytes,
+    pub(crate) now: i64,
+}
+
+impl Asked<'_> {
+    /// The value of a header, where it is a text.
+    pub(crate) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Whose API a request belongs to: no two of them share a path.
+#[derive(Clone, Copy)]
+enum Vendor {
+    Keycloak,
+    Aws,
+}
+
+impl Vendor {
+    fn of(asked: &Asked) -> Vendor {
+        let query_protocol = asked.parts.method == http::Method::POST && asked.parts.uri.path() == "/";
+        if query_protocol { Vendor::Aws } else { Vendor::Keycloak }
+    }
+
+    fn call(self, asked: &Asked) -> String {
+        match self {
+            Vendor::Keycloak => keycloak::call(asked),
+            Vendor::Aws => aws::call(asked),
+        }
+    }
+
+    fn page_number(self, asked: &Asked) -> Option<u64> {
+        match self {
+            Vendor::Keycloak => keycloak::page_number(asked),
+            Vendor::Aws => aws::page_number(asked),
+        }
+    }
+
+    fn reply(self, world: &World, asked: &Asked) -> Reply {
+        match self {
+            Vendor::Keycloak => keycloak::reply(world, asked),
+            Vendor::Aws => aws::reply(world, asked),
+        }
+    }
+
+    fn struck(self, world: &World, asked: &Asked, fault: &Fault) -> Reply {
+        match self {
+            Vendor::Keycloak => keycloak::struck(world, asked, fault),
+            Vendor::Aws => aws::struck(world, asked, fault),
+        }
+    }
+}
+
 async fn ask(world: &World, parts: &http::request::Parts, form: &Bytes) -> Response {
-    let target = parts.uri.path_and_query().map_or("", |t| t.as_str()).to_owned();
     let path: Vec<String> = parts.uri.path().trim_start_matches('/').split('/').map(decode).collect();
-    let query = parts.uri.query().unwrap_or_default();
-    let call = keycloak::call(&parts.method, &path);
-    let fault = world.faults().strike(&call, keycloak::page_number(query));
+    let asked = Asked {
+        parts,
+        path: &path,
+        query: parts.uri.query().unwrap_or_default(),
+        target: parts.uri.path_and_query().map_or("", |t| t.as_str()),
+        form,
+        now: world.now(),
+    };
+    let vendor = Vendor::of(&asked);
+    let call = vendor.call(&asked);
+    let fault = world.faults().strike(&call, vendor.page_number(&asked));
     let seen = |status: Option<StatusCode>| {
-        world.saw(Call {
-            at: world.now(),
-            call: call.clone(),
-            target: target.clone(),
-            status: status.map(|s| s.as_u16()),
-        });
+        let status = status.map(|s| s.as_u16());
+        world.saw(Call { at: world.now(), call: call.clone(), target: asked.target.to_owned(), status });
     };
-    if fault == Some(Fault::Hang) {
-        seen(None);
-        std::future::pending::<()>().await;
-    }
-    if let Some(Fault::Slow(wait)) = fault {
-        tokio::time::sleep(wait).await;
-    }
-    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let answer = || {
-        let request = keycloak::Request {
-            method: &parts.method,
-            path: &path,
-            query,
-            token: header(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")),
-            form,
-            host: header(HOST).unwrap_or("127.0.0.1"),
-            now: world.now(),
-        };
-        keycloak::reply(&world.organisation(), &request)
-    };
-    let response = match fault {
-        Some(Fault::Denied) => send(keycloak::denied(), None),
-        Some(Fault::Unauthenticated) => send(keycloak::unauthenticated(), None),
-        Some(Fault::Throttled { retry_after } | Fault::EveryNthThrottled { retry_after, .. }) => throttled(retry_after),
-        Some(Fault::Status(status)) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let why = "For more on this error consult the server log.";
-            send(Reply::One(status, serde_json::json!({ "error": "unknown_error", "error_description": why })), None)
+    let mut cut = None;
+    let reply = match fault {
+        Some(Fault::Hang) => {
+            seen(None);
+            std::future::pending::<()>().await;
+            return Response::new(Body::empty());
         }
-        Some(Fault::DroppedPage(_)) => send(Reply::Many(Box::new(std::iter::empty())), None),
-        Some(Fault::CutOff(after)) => send(answer(), Some(after)),
+        Some(Fault::Slow(wait)) => {
+            tokio::time::sleep(wait).await;
+            vendor.reply(world, &Asked { now: world.now(), ..asked })
+        }
+        Some(Fault::CutOff(after)) => {
+            cut = Some(after);
+            vendor.reply(world, &asked)
+        }
         Some(Fault::Html) => {
-            plain("text/html;charset=UTF-8", "<!DOCTYPE html><html><body><h1>Sign in to continue</h1></body></html>")
+            let page = "<!DOCTYPE html><html><body><h1>Sign in to continue</h1></body></html>";
+            Reply::whole(StatusCode::OK, "text/html;charset=UTF-8", page)
         }
-        Some(Fault::Body(body)) => plain("application/json;charset=UTF-8", body),
-        Some(Fault::Slow(_) | Fault::Hang) | None => send(answer(), None),
+        Some(fault) => vendor.struck(world, &asked, &fault),
+        None => vendor.reply(world, &asked),
     };
-    seen(Some(response.status()));
-    response
+    seen(Some(reply.status));
+    send(reply, cut)
 }
 
 async fn hook(world: &World, path: String, headers: &HeaderMap, body: Bytes) -> Response {
@@ -184,18 +231,16 @@ async fn hook(world: &World, path: String, headers: &HeaderMap, body: Bytes) -> 
     response
 }
 
-/// Turns an answer into bytes, a list piece by piece; `cut` breaks the connection after so many bytes of body.
+/// Turns an answer into bytes, piece by piece; `cut` breaks the connection after so many bytes of body.
 fn send(reply: Reply, cut: Option<usize>) -> Response {
-    let (status, body) = match reply {
-        Reply::One(status, value) if cut.is_none() => (status, Body::from(value.to_string())),
-        Reply::One(status, value) => (status, broken(std::iter::once(Bytes::from(value.to_string())), cut)),
-        Reply::Many(items) => (StatusCode::OK, broken(Pieces { items, open: false, closed: false }, cut)),
+    let body = match reply.body {
+        reply::Body::Whole(bytes) if cut.is_none() => Body::from(bytes),
+        reply::Body::Whole(bytes) => broken(std::iter::once(bytes), cut),
+        reply::Body::Made(pieces) => broken(pieces, cut),
     };
     let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
-    let kind = if refused { "application/json" } else { "application/json;charset=UTF-8" };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
     response
 }
 
@@ -223,45 +268,9 @@ fn broken(pieces: impl Iterator<Item = Bytes> + Send + 'static, cut: Option<usiz
     Body::from_stream(bytes)
 }
 
-/// The bytes of a JSON list, some tens of kilobytes at a time.
-struct Pieces {
-    items: Box<dyn Iterator<Item = serde_json::Value> + Send>,
-    open: bool,
-    closed: bool,
-}
-
-impl Iterator for Pieces {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if self.closed {
-            return None;
-        }
-        let mut piece = BytesMut::with_capacity(CHUNK + 4096);
-        while piece.len() < CHUNK {
-            let Some(item) = self.items.next() else {
-                piece.extend_from_slice(if self.open { b"]" } else { b"[]" });
-                self.closed = true;
-                break;
-            };
-            piece.extend_from_slice(if self.open { b"," } else { b"[" });
-            self.open = true;
-            piece.extend_from_slice(item.to_string().as_bytes());
-        }
-        Some(piece.freeze())
-    }
-}
-
 fn throttled(retry_after: u32) -> Response {
-    let mut response = plain("text/plain", "too many requests");
-    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    let mut response = with_status(StatusCode::TOO_MANY_REQUESTS);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after));
-    response
-}
-
-fn plain(kind: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

@@ -47,7 +47,7 @@ impl Verdicts {
         self.deviates.values().map(String::as_str).collect()
     }
 
-    fn put(&mut self, id: String, name: &str, conforms: Option<bool>) {
+    pub(crate) fn put(&mut self, id: String, name: &str, conforms: Option<bool>) {
         let of = match conforms {
             Some(true) => &mut self.conforms,
             Some(false) => &mut self.deviates,
@@ -92,11 +92,11 @@ fn realm_conforms(organisation: &Organisation) -> [bool; 6] {
     const KEPT: u64 = 7_776_000;
     let s = &organisation.settings;
     let long_enough = |seconds: u64| seconds == 0 || seconds >= KEPT;
-    let good_password = s.password_policy.contains("length(14)") && s.password_policy.contains("passwordHistory(");
+    let good_password = least_length(s.password_policy) >= 12 && s.password_policy.contains("passwordHistory(");
     [
-        s.brute_force && s.failure_factor <= 10,
+        s.brute_force && (1..=10).contains(&s.failure_factor),
         good_password,
-        s.ssl_required != "none",
+        ["external", "all"].contains(&s.ssl_required),
         s.sso_idle <= 7200 && s.sso_max <= 86_400 && s.access_token <= 900,
         s.events
             && s.admin_events
@@ -105,6 +105,12 @@ fn realm_conforms(organisation: &Organisation) -> [bool; 6] {
             && long_enough(s.admin_events_expiration),
         organisation.flows.get(&s.browser_flow) == Some(&SecondFactorStep::Conditional),
     ]
+}
+
+/// The least number of characters that a policy asks for; 0 when it asks for none.
+fn least_length(policy: &str) -> u64 {
+    let rule = policy.split(" and ").find_map(|rule| rule.strip_prefix("length(")?.strip_suffix(')'));
+    rule.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn client_conforms(client: &Client) -> bool {

@@ -173,8 +173,8 @@ async fn a_parameter_that_the_world_does_not_know_is_refused_and_not_overlooked(
 }
 
 #[tokio::test]
-async fn every_drift_turns_its_own_check_names_its_actor_and_can_be_taken_back() {
-    for drift in Drift::ALL {
+async fn every_drift_of_the_realm_turns_its_own_check_names_its_actor_and_can_be_taken_back() {
+    for drift in Drift::ALL.into_iter().filter(|drift| drift.check().starts_with("keycloak.")) {
         let world = World::with_posture(7, 40, START, Posture::Good);
         let server = world.serve(0).unwrap();
         let before = world.truth();
