@@ -3,6 +3,8 @@
 //! Half of the kills are aborts at a named step between append and acknowledge, half are `kill -9` at random moments.
 //! After each the ledger is verified from its bytes alone, and the next start goes on from whatever was left.
 
+mod damage;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -21,7 +21,7 @@ use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, i
 use ledger::{AppendError, Bodies, BodyError, Log, Reader, SharedDisk, SigningKey};
 
 use crate::bodies::{BodyStore, PutError};
-use crate::index::{Index, IndexError, Op, SledIndex};
+use crate::index::{self, Index, IndexError, Op, SledIndex};
 use crate::layout::Layout;
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{SlotRow, StreamRow, Watermark, key};
@@ -544,7 +544,7 @@ impl Writer {
 
     fn rebuild(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let shared = &self.shared;
-        let memory: Arc<dyn Index> = Arc::new(crate::index::MemoryIndex::default());
+        let memory: Arc<dyn Index> = Arc::new(index::MemoryIndex::default());
         // The broken one is let go first: sled holds a lock on its folder.
         *shared.index.write().unwrap_or_else(PoisonError::into_inner) = memory;
         let mut recovered = Recovered::default();
@@ -623,16 +623,23 @@ fn open_index(
     recovered: &mut Recovered,
 ) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
     let opened = SledIndex::open(&layout.index()).and_then(|index| {
+        index::read_through(&index)?;
         let folded = catch_up::catch_up(&index, reader, bodies)?;
         Ok((index, folded))
     });
     match opened {
         Ok((index, folded)) => {
             recovered.folded = folded;
+            // A ledger that was just begun has one entry; with more, there was an index once.
+            if folded > 1 && reader.size()? == folded {
+                recovered.notes.push("the index held nothing: the index is built again from the ledger".to_owned());
+            }
             Ok(Arc::new(index))
         }
         Err(error) => {
-            recovered.notes.push(format!("the index is built again from the ledger: {error}"));
+            recovered
+                .notes
+                .push(format!("the index cannot be used: {error}; the index is built again from the ledger"));
             rebuild_index(layout, reader, bodies, recovered)
         }
     }
@@ -646,18 +653,24 @@ fn rebuild_index(
     recovered: &mut Recovered,
 ) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
     let (current, aside) = (layout.index(), layout.data().join("index.broken"));
-    if aside.exists() {
-        fs::remove_dir_all(&aside)?;
-    }
+    remove(&aside)?;
     if current.exists() {
         fs::rename(&current, &aside)?;
     }
     let index = SledIndex::open(&current)?;
     recovered.folded = catch_up::catch_up(&index, reader, bodies)?;
-    if aside.exists() {
-        fs::remove_dir_all(&aside)?;
-    }
+    remove(&aside)?;
     Ok(Arc::new(index))
+}
+
+/// Removes what was put aside, whatever stood there.
+fn remove(aside: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(aside) {
+        Ok(there) if there.is_dir() => fs::remove_dir_all(aside),
+        Ok(_) => fs::remove_file(aside),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn head_of(reader: &Reader) -> Result<Head, ReadError> {

@@ -200,6 +200,57 @@ fn the_index_may_be_deleted_or_damaged_and_comes_back_equal() {
     }
 }
 
+/// Damage that opening does not notice is met by whoever reads first, and that would be a daemon that is running.
+#[test]
+fn an_index_altered_anywhere_is_found_out_when_it_is_opened_and_comes_back_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    for n in 1..=20 {
+        for body in 0..500 {
+            store.put_body(format!("{n} {body}").as_bytes()).unwrap();
+        }
+        store.record_run(intent(&store, n), &run(n, &[("dora", n % 7 == 0)])).unwrap();
+    }
+    let before = rows(store.index().as_ref());
+    drop(store);
+    let db = Layout::new(&data).index().join("db");
+    let (mut again, places) = (0, 8);
+    for place in 0..places {
+        let mut bytes = std::fs::read(&db).unwrap();
+        // Zeros are room in which nothing stands; what is altered is something that was written.
+        let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        bytes[written[written.len() * place / places]] ^= 0x01;
+        std::fs::write(&db, bytes).unwrap();
+        let (store, recovered) = Store::open(options(&data, 3_000_000)).unwrap();
+        assert!(rows(store.index().as_ref()) == before, "{place}: {recovered:?}");
+        again += usize::from(recovered.notes.iter().any(|note| note.contains("the index is built again")));
+    }
+    assert!(again > 0, "damage that hits nothing proves nothing");
+}
+
+#[test]
+fn an_index_that_is_gone_is_built_again_and_whoever_is_on_call_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    drop(new_store(&data));
+    let index = Layout::new(&data).index();
+    std::fs::remove_dir_all(&index).unwrap();
+    let (store, recovered) = Store::open(options(&data, 2_000_000)).unwrap();
+    assert_eq!(recovered.notes, Vec::<String>::new(), "a ledger that was just begun had none");
+    store.record_run(intent(&store, 1), &run(1, &[("dora", true)])).unwrap();
+    drop(store);
+    assert_eq!(Store::open(options(&data, 3_000_000)).unwrap().1.notes, Vec::<String>::new());
+    let a_file = || std::fs::remove_dir_all(&index).and_then(|()| std::fs::write(&index, "not a folder")).unwrap();
+    let spoil: [(&str, &dyn Fn()); 2] =
+        [("deleted", &|| std::fs::remove_dir_all(&index).unwrap()), ("of another kind", &a_file)];
+    for (what, spoil) in spoil {
+        spoil();
+        let (_store, recovered) = Store::open(options(&data, 4_000_000)).unwrap();
+        assert!(recovered.notes[0].contains("the index is built again from the ledger"), "{what}: {recovered:?}");
+    }
+}
+
 #[test]
 fn an_index_of_another_past_is_never_used() {
     let dir = tempfile::tempdir().unwrap();
