@@ -21,6 +21,7 @@ mod drifts;
 mod gate;
 mod postures;
 mod secrets;
+mod tlog;
 mod together;
 mod unread;
 mod verdicts;
