@@ -41,6 +41,14 @@ connectors! {
     keycloak,
 }
 
+/// The connector to learn from; nobody has such a source.
+pub const TO_LEARN_FROM: &str = "example";
+
+/// The kinds that a person may have a source of: all but [`TO_LEARN_FROM`].
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(|kind| kind.name != TO_LEARN_FROM)
+}
+
 impl Sources {
     /// What is wrong with the settings of all sources; paths begin at the place of the source: `keycloak[0].url`.
     pub fn problems(&self) -> Vec<FieldProblem> {

@@ -268,6 +268,22 @@ pub struct Configured {
     pub checks: CheckSet,
 }
 
+/// A secret that does not lie where the settings say.
+#[derive(Debug)]
+pub struct Amiss {
+    /// What was found, at the reference.
+    pub problem: Problem,
+    /// Whether the daemon would find the same: a file is there for all who may read it, a variable is not.
+    pub certain: bool,
+}
+
+impl Configured {
+    /// The secrets that cannot be read now, in the order of the file. Reads every one of them and keeps none.
+    pub fn secrets_amiss(&self, secrets: &dyn kit::Secrets) -> Vec<Amiss> {
+        problems::secrets_amiss(self, secrets)
+    }
+}
+
 /// Reads a settings file, the checks and catalogues it names, and holds everything against everything.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use query::Query;
 use secrecy::SecretString;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use web::{Access, Backend, RunNow};
+use web::{Access, Backend, Connections, RunNow};
 
 use crate::daemon::Daemon;
 
@@ -46,7 +46,7 @@ impl Backend for Window {
 /// Sockets that are open and not served yet.
 pub struct Listening {
     pages: (TcpListener, Router),
-    health: Option<(TcpListener, Router)>,
+    health: (TcpListener, Router),
     control: (UnixListener, Router),
     socket: PathBuf,
 }
@@ -82,27 +82,22 @@ pub async fn listen(daemon: &Arc<Daemon>) -> anyhow::Result<Listening> {
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
     Ok(Listening {
         pages: (pages, web::pages(backend.clone(), access)),
-        health: Some((health, web::health(backend.clone()))),
+        health: (health, web::health(backend.clone())),
         control: (control, web::control(backend)),
         socket,
     })
 }
 
 /// Serves until `stop` is cancelled.
-pub async fn serve(listening: Listening, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(listening: Listening, stop: CancellationToken) {
     let Listening { pages, health, control, socket } = listening;
-    let ends = |stop: CancellationToken| async move { stop.cancelled().await };
-    let pages = axum::serve(pages.0, pages.1).with_graceful_shutdown(ends(stop.clone()));
-    let health = async {
-        match health {
-            Some((listener, router)) => axum::serve(listener, router).with_graceful_shutdown(ends(stop.clone())).await,
-            None => Ok(()),
-        }
-    };
-    let control = axum::serve(control.0, control.1).with_graceful_shutdown(ends(stop.clone()));
-    let served = tokio::try_join!(async { pages.await }, health, async { control.await });
+    let limits = Connections::default();
+    tokio::join!(
+        web::serve(pages.0, pages.1, limits, stop.cancelled()),
+        web::serve(health.0, health.1, limits, stop.cancelled()),
+        web::serve(control.0, control.1, limits, stop.cancelled()),
+    );
     drop(std::fs::remove_file(socket));
-    served.map(drop).context("serving ended")
 }
 
 /// Asks the daemon that holds a data directory to run something now.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use domain::entry::{Entry, Fact};
-use domain::{BodyId, Duration, Slot, StreamId, Timestamp};
+use domain::{BodyId, Duration, Pseudonym, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
 use store::{Offline, Read, ReadError};
@@ -32,6 +32,11 @@ pub struct Meaning {
     pub under_way: u64,
     /// Bodies that an entry names and that are not there. After an erasure that is as it should be.
     pub absent_bodies: u64,
+    /// Resources that manifests name by a pseudonym.
+    pub resources: u64,
+    /// Those of them whose record key is gone, so that nobody can say which resource is meant: erased, or lost with
+    /// `keys/subjects`.
+    pub unnamed: u64,
     /// What does not hold, each with its entry.
     pub problems: Vec<Problem>,
 }
@@ -58,6 +63,7 @@ pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
         streams: BTreeMap::new(),
         once: BTreeMap::new(),
         seen: BTreeSet::new(),
+        pseudonyms: BTreeSet::new(),
         last_at: Timestamp::default(),
     };
     for found in offline.entries(0) {
@@ -69,6 +75,9 @@ pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
         audit.meaning.entries += 1;
     }
     audit.count_slots();
+    let unnamed = audit.pseudonyms.iter().filter(|pseudonym| offline.resource(pseudonym).is_none()).count();
+    audit.meaning.resources = audit.pseudonyms.len() as u64;
+    audit.meaning.unnamed = unnamed as u64;
     Ok(audit.meaning)
 }
 
@@ -78,6 +87,7 @@ struct Audit<'a> {
     streams: BTreeMap<StreamId, Stream>,
     once: BTreeMap<String, u64>,
     seen: BTreeSet<BodyId>,
+    pseudonyms: BTreeSet<Pseudonym>,
     last_at: Timestamp,
 }
 
@@ -206,8 +216,9 @@ impl Audit<'_> {
             if !rows.is_sorted_by(|a, b| a.0 < b.0) {
                 self.invalid(number, None, format!("the manifest of {} is not in order", population.kind));
             }
-            for (_, body) in &rows {
-                self.body(number, body)?;
+            for (pseudonym, body) in rows {
+                self.body(number, &body)?;
+                self.pseudonyms.insert(pseudonym);
             }
         }
         Ok(())

@@ -8,6 +8,9 @@ use world::{Fault, Posture, Server, World};
 
 use crate::support::{Setup, binary, now};
 
+mod demo;
+mod wrong;
+
 fn watched(posture: Posture) -> (World, Server, Setup) {
     let world = World::with_posture(7, 40, now().millis(), posture);
     world.follow(|| now().millis());

@@ -22,7 +22,8 @@ pub struct Config {
     /// Who answers for it.
     #[schemars(example = &"facilities")]
     pub owner: String,
-    /// Schedules that replace a collector's own: five cron fields in UTC, or `every: 15m`.
+    /// Schedules that replace a collector's own: five cron fields, read in `schedules.zone`, or
+    /// `every: 15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub schedules: Option<BTreeMap<CollectorName, String>>,

@@ -56,7 +56,14 @@ impl<'de> Deserialize<'de> for SecretRef {
                     "env" => SecretRef::Env(map.next_value()?),
                     other => return Err(A::Error::unknown_field(other, &["file", "env"])),
                 };
+                let leads_nowhere = match &reference {
+                    SecretRef::File(path) => path.to_string_lossy().trim().is_empty(),
+                    SecretRef::Env(name) => name.trim().is_empty(),
+                };
                 match map.next_key::<String>()? {
+                    None if leads_nowhere => Err(A::Error::custom(format_args!(
+                        "{key} is empty; name the file or variable in which the secret lies"
+                    ))),
                     None => Ok(reference),
                     Some(_) => Err(A::Error::custom(format_args!("expected one of {FORM}, not both"))),
                 }
@@ -162,7 +169,9 @@ mod tests {
         let error = serde_json::from_str::<SecretRef>("\"hunter2\"").unwrap_err().to_string();
         assert!(error.contains("{file: PATH} or {env: NAME}"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
-        for bad in [r#"{}"#, r#"{"file": "/a", "env": "B"}"#, r#"{"vault": "x"}"#, "7"] {
+        for bad in
+            [r#"{}"#, r#"{"file": "/a", "env": "B"}"#, r#"{"vault": "x"}"#, r#"{"file": ""}"#, r#"{"env": " "}"#, "7"]
+        {
             assert!(serde_json::from_str::<SecretRef>(bad).is_err(), "{bad}");
         }
         assert_eq!(serde_json::from_str::<SecretRef>(r#"{"env": "A"}"#).unwrap(), SecretRef::Env("A".into()));

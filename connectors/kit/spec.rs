@@ -9,7 +9,8 @@ pub struct CollectorSpec {
     pub version: u32,
     /// What it asks, in one sentence for people.
     pub about: &'static str,
-    /// When it runs unless the settings say otherwise: five cron fields in UTC, or `every: 15m`.
+    /// When it runs unless the settings say otherwise: five cron fields, read in the zone of the
+    /// settings (UTC unless they name one), or `every: 15m`.
     pub default_schedule: &'static str,
     /// Every call it may make. The recorder refuses all others.
     pub calls: &'static [CallSpec],

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use domain::{Actor, ControlAddress, Timestamp, UnknownActor};
+use domain::{Actor, ControlAddress, UnknownActor};
 use query::{Alert, AlertClass, AlertState, Seen};
 use serde_json::Value;
 
@@ -53,7 +53,12 @@ pub(crate) fn still_open(alert: &Alert) -> Option<String> {
     let since =
         alert.unread_since.filter(|_| alert.state == AlertState::Firing && alert.class == AlertClass::Deviation)?;
     let seen = alert.is.as_ref().map_or(alert.opened_at, |is| is.at);
-    Some(format!("STILL OPEN, last seen {}; {} unreadable since {}", moment(seen), alert.source, moment(since)))
+    Some(format!(
+        "STILL OPEN, last seen {}; {} unreadable since {}",
+        seen.to_the_second(),
+        alert.source,
+        since.to_the_second()
+    ))
 }
 
 /// The person or program, or why nobody can be named.
@@ -155,15 +160,6 @@ fn shown(value: &Value, most: usize) -> String {
     }
 }
 
-/// A moment in UTC as people read it: `2026-11-22 02:56:10 UTC`.
-pub(crate) fn moment(at: Timestamp) -> String {
-    let text = at.to_string();
-    match text.get(..19).and_then(|second| second.split_once('T')) {
-        Some((date, time)) => format!("{date} {time} UTC"),
-        None => text,
-    }
-}
-
 /// The first word: how grave while it holds, what became of it afterwards.
 fn head(alert: &Alert) -> String {
     match (alert.class, alert.state) {
@@ -200,12 +196,14 @@ fn page(alert: &Alert, sent: Option<&Notification>, budget: Budget) -> String {
             line("now", &ended(alert, budget));
             line("by", &who(&alert.who, budget.line));
         }
-        (AlertClass::Coverage, true) => line("since", &format!("{} (#{})", moment(alert.opened_at), alert.opened_by)),
+        (AlertClass::Coverage, true) => {
+            line("since", &format!("{} (#{})", alert.opened_at.to_the_second(), alert.opened_by))
+        }
         (AlertClass::Coverage, false) => {
             let lasted = alert.at.since(alert.opened_at);
-            line("until", &format!("{} (#{}), unseen for {lasted}", moment(alert.at), alert.entry));
+            line("until", &format!("{} (#{}), unseen for {lasted}", alert.at.to_the_second(), alert.entry));
         }
-        (AlertClass::Baseline, _) => line("at", &format!("{} (#{})", moment(alert.at), alert.entry)),
+        (AlertClass::Baseline, _) => line("at", &format!("{} (#{})", alert.at.to_the_second(), alert.entry)),
     }
     if sent.is_some_and(|sent| sent.tells == Tells::Resolved && !sent.heard) {
         line("note", "it opened and ended before you could be told");
@@ -233,7 +231,7 @@ fn before(alert: &Alert, budget: Budget) -> String {
     match &alert.was {
         Some(was) => {
             let text = values(was, alert.is.as_ref(), budget);
-            format!("{text}    until {} ({})", moment(was.at), was.address)
+            format!("{text}    until {} ({})", was.at.to_the_second(), was.address)
         }
         None => "not seen before".to_owned(),
     }
@@ -245,10 +243,10 @@ fn now(alert: &Alert, budget: Budget) -> String {
         Some(is) => format!(
             "{}    since {} ({})",
             values(is, alert.was.as_ref(), budget),
-            moment(alert.changed_at.unwrap_or(alert.opened_at)),
+            alert.changed_at.unwrap_or(alert.opened_at).to_the_second(),
             is.address
         ),
-        None => format!("not read    since {} (#{})", moment(alert.opened_at), alert.opened_by),
+        None => format!("not read    since {} (#{})", alert.opened_at.to_the_second(), alert.opened_by),
     };
     if let Some(changed) = alert.changed_at.filter(|changed| *changed <= alert.opened_at) {
         let _ = write!(text, ", seen {} after the change", alert.opened_at.since(changed));
@@ -264,7 +262,7 @@ fn ended(alert: &Alert, budget: Budget) -> String {
         (None, _) => "it no longer deviates".to_owned(),
     };
     let at = alert.is.as_ref().map_or(alert.at, |is| is.at);
-    format!("{what}    at {} (#{}); open for {}", moment(at), alert.entry, at.since(alert.opened_at))
+    format!("{what}    at {} (#{}); open for {}", at.to_the_second(), alert.entry, at.since(alert.opened_at))
 }
 
 /// The values of one side as data: those within the budget as they are, a longer one as its beginning, and how many

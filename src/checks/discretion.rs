@@ -14,6 +14,7 @@ pub struct Discretion {
     keys: BTreeSet<String>,
     references: BTreeSet<String>,
     values: Vec<String>,
+    unlisted: Option<String>,
 }
 
 impl Discretion {
@@ -29,7 +30,20 @@ impl Discretion {
             keys: keys.into_iter().collect(),
             references: references.into_iter().collect(),
             values: values.iter().map(|path| (*path).to_owned()).collect(),
+            unlisted: None,
         }
+    }
+
+    /// The same, with a key that is known and that nobody is pointed to.
+    #[must_use]
+    pub fn proposing_no(mut self, key: &str) -> Self {
+        self.unlisted = Some(key.to_owned());
+        self
+    }
+
+    /// Whether a remedy may propose a key.
+    pub(crate) fn proposes(&self, key: &str) -> bool {
+        self.unlisted.as_deref() != Some(key)
     }
 
     /// Whether the value at `path` may be shown.

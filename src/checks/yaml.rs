@@ -260,12 +260,12 @@ impl Document {
             let message = if path.is_empty() { message } else { format!("{}: {message}", self.shown(path)) };
             self.problem_at(place, message)
         };
+        let proposed = |key: &&str| self.discretion.as_ref().is_none_or(|discretion| discretion.proposes(key));
         // The deserializer's own words, and those of our types, repeat what they refuse.
         let repeats = |message: &str| message.contains(['"', '\'', '`']);
         match error {
-            Error::SerdeUnknownField { field, expected, .. } => {
-                said("unknown key".to_owned()).with_remedy(did_you_mean(field, expected.iter().copied()))
-            }
+            Error::SerdeUnknownField { field, expected, .. } => said("unknown key".to_owned())
+                .with_remedy(did_you_mean(field, expected.iter().copied().filter(proposed))),
             Error::SerdeUnknownVariant { variant, expected, .. } => {
                 let value = if self.shows_value(path) { format!(" {variant:?}") } else { String::new() };
                 said(format!("unknown value{value}")).with_remedy(did_you_mean(variant, expected.iter().copied()))
@@ -277,6 +277,12 @@ impl Document {
             Error::MultipleDocuments { .. } => self.problem_at(place, "a second document; one file holds one"),
             Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => said("expected one word".to_owned()),
             Error::Unexpected { expected: "string scalar", .. } => said("expected text".to_owned()),
+            Error::Unexpected { expected: "sequence start", .. } => {
+                said("expected a list".to_owned()).with_remedy("write [one, two], or one item a line, each behind `- `")
+            }
+            Error::Unexpected { expected: "mapping start", .. } => {
+                said("expected keys with values".to_owned()).with_remedy("write key: value, one a line")
+            }
             Error::InvalidScalar { ty, .. } => said(format!("expected {}", kind_of_number(ty))),
             Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. }
                 if !self.shows_value(path) =>

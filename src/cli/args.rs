@@ -5,22 +5,26 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{FrameworkId, RowAddress, SourceId, StreamId, Timestamp};
 
+/// The heading of options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Watches cloud, identity and source-control systems, keeps evidence that nobody can alter or remove unseen, and tells
 /// people when something drifts from the controls of ISO/IEC 27001 and 27017.
 #[derive(Parser, Debug)]
 #[command(name = "evidenced", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Exit codes: 0 done, 1 deviations (scan --fail-on deviates), 2 error, 3 evidence incomplete.\n\
-    verify has its own: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage.\n\n\
+    verify has its own: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage.\n\
+    A demo that Ctrl-C ended before its story was told: 130.\n\n\
     Start here: evidenced demo")]
 pub struct Cli {
     /// The settings file [default: ./evidenced.yaml]
-    #[arg(long, short, global = true, env = "EVIDENCED_CONFIG", value_name = "FILE")]
+    #[arg(long, short, global = true, env = "EVIDENCED_CONFIG", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
     /// The data directory [default: what the settings say, else ./evidenced-data; of the demo: ./evidenced-demo]
-    #[arg(long, short, global = true, value_name = "DIR")]
+    #[arg(long, short, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     pub data: Option<PathBuf>,
     /// Print facts as JSON, one object per line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -279,7 +283,11 @@ pub struct ConfigArgs {
 #[derive(Subcommand, Debug)]
 pub enum ConfigCommand {
     /// Read the settings and everything they name; contacts nothing
-    Validate,
+    Validate {
+        /// Do not look whether secrets lie where the settings say: for a machine that has none, such as one that builds
+        #[arg(long)]
+        without_secrets: bool,
+    },
     /// Print the JSON Schema of the settings
     Schema,
     /// Print commented example settings

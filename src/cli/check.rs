@@ -60,11 +60,14 @@ fn unreadable((path, error): (std::path::PathBuf, std::io::Error)) -> Vec<checks
 
 /// `evidenced config …`
 pub(super) fn config(cli: &Cli, args: &ConfigArgs, out: &Output) -> anyhow::Result<Exit> {
-    match args.command {
+    match &args.command {
         ConfigCommand::Schema => out.write(config::schema().trim_end()),
         ConfigCommand::Example => out.write(config::example().trim_end()),
-        ConfigCommand::Validate => {
+        ConfigCommand::Validate { without_secrets } => {
             let loaded = load(cli, out)?;
+            if !without_secrets {
+                secrets_are_there(&settings_path(cli), out)?;
+            }
             let sources = loaded.settings.sources.all().len();
             let streams = loaded.streams().count();
             let checks = loaded.knowledge.checks.checks().count();
@@ -79,6 +82,25 @@ pub(super) fn config(cli: &Cli, args: &ConfigArgs, out: &Output) -> anyhow::Resu
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Whether every secret lies where the settings say. A file that is missing is an error. A variable may be the daemon's
+/// alone, so one that is not set here is a word of warning.
+fn secrets_are_there(path: &Path, out: &Output) -> anyhow::Result<()> {
+    let amiss = config::load(path).map(|configured| configured.secrets_amiss(&kit::SystemSecrets));
+    let (errors, warnings): (Vec<_>, Vec<_>) = amiss.unwrap_or_default().into_iter().partition(|amiss| amiss.certain);
+    for warning in &warnings {
+        out.note(format!("warning: {}", warning.problem));
+    }
+    for error in &errors {
+        out.note(error.problem.to_string());
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let headlines: Vec<String> = errors.iter().map(|error| error.problem.headline()).collect();
+    out.fact(&serde_json::json!({ "problems": headlines }));
+    anyhow::bail!("{} cannot be read here; with --without-secrets this is not looked at", count(errors.len(), "secret"))
 }
 
 /// `1 error`, `2 errors`.

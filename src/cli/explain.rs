@@ -1,6 +1,7 @@
 //! `explain`: a control or a check, what speaks to it, on what evidence, and what cannot be seen.
 
 use anyhow::bail;
+use checks::did_you_mean;
 use domain::entry::Fact;
 use domain::{Bearing, CheckId, ControlId, FrameworkId, StreamId, Timestamp};
 use query::{ControlView, LinkView, Query};
@@ -16,7 +17,8 @@ use super::read::Reading;
 pub(super) fn explain(cli: &Cli, args: &ExplainArgs, out: &Output) -> anyhow::Result<Exit> {
     let reading = Reading::open(cli, out)?;
     let query = reading.query();
-    let control = args.what.parse::<ControlId>().ok();
+    // Numbers of controls are written in capitals and ids of checks are not, so `a.8.5` can mean one thing only.
+    let control = args.what.to_ascii_uppercase().parse::<ControlId>().ok();
     let mut holding = control.as_ref().map(|id| query.catalogue.frameworks_with(id)).unwrap_or_default();
     if let Some(wanted) = &args.framework {
         if !query.catalogue.frameworks.contains_key(wanted) {
@@ -35,7 +37,9 @@ pub(super) fn explain(cli: &Cli, args: &ExplainArgs, out: &Output) -> anyhow::Re
             return Ok(Exit::Ok);
         }
     }
-    if let Some(check) = args.what.parse::<CheckId>().ok().and_then(|id| reading.knowledge.checks.check(&id)) {
+    if let Some(check) =
+        args.what.to_ascii_lowercase().parse::<CheckId>().ok().and_then(|id| reading.knowledge.checks.check(&id))
+    {
         explain_check(&query, check, out)?;
         return Ok(Exit::Ok);
     }
@@ -44,7 +48,7 @@ pub(super) fn explain(cli: &Cli, args: &ExplainArgs, out: &Output) -> anyhow::Re
     let ids = frameworks.flat_map(|(_, info)| info.controls.iter().map(|control| control.id.as_str()));
     let names = ids.chain(reading.knowledge.checks.checks().map(|check| check.id().as_str()));
     let known = args.framework.as_ref().map_or_else(|| catalogues(&query), ToString::to_string);
-    bail!("{:?} is neither a control of {known} nor a check; {}", args.what, checks::did_you_mean(&args.what, names))
+    bail!("{:?} is neither a control of {known} nor a check; {}", args.what, did_you_mean(&args.what, names))
 }
 
 /// The names of the catalogues in force.
@@ -78,7 +82,7 @@ fn explain_control(
     let value = out.toned(tone_of_finding(view.value), view.value.as_str());
     let reason = view.reason.map_or("nothing has been concluded yet", |reason| reason.as_str());
     let since = match (view.entry, view.since) {
-        (Some(entry), Some(since)) => format!("; since {since}  #{entry}"),
+        (Some(entry), Some(since)) => format!("; since {}  #{entry}", since.to_the_second()),
         _ => String::new(),
     };
     out.line(format!("finding    {value}: {reason}{since}"));
@@ -89,7 +93,8 @@ fn explain_control(
         bail!("the period ends ({to}) before it begins ({from})");
     }
     if period.from.is_some() || period.to.is_some() {
-        let side = |moment: Option<Timestamp>, none: &str| moment.map_or_else(|| none.to_owned(), |at| at.to_string());
+        let side =
+            |moment: Option<Timestamp>, none: &str| moment.map_or_else(|| none.to_owned(), Timestamp::to_the_second);
         let (from, to) = (side(period.from, "the beginning"), side(period.to, "now"));
         out.line(format!(
             "period     {from} to {to}: runs and missed slots are counted in it; the finding and the counts of"
@@ -193,7 +198,11 @@ fn runs_in(query: &Query<'_>, stream: &StreamId, period: &Period) -> anyhow::Res
     let mut text = format!("{whole} of {all} runs of {stream} read everything");
     let count: u64 = missed.iter().map(|slot| missed_count(query, slot.entry)).sum();
     if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
-        text.push_str(&format!("; {count} slots missed between {} and {}", first.first, last.last));
+        text.push_str(&format!(
+            "; {count} slots missed between {} and {}",
+            first.first.0.to_the_second(),
+            last.last.0.to_the_second()
+        ));
     }
     Ok(text)
 }
@@ -241,8 +250,12 @@ fn explain_check(query: &Query<'_>, check: &checks::Check, out: &Output) -> anyh
         let entry = entry.map_or_else(String::new, |entry| format!("  #{entry}"));
         match (&state.counts, state.at) {
             (Some(counts), Some(at)) => out.line(format!(
-                "says       {source}: {} conform, {} deviate, {} undetermined, {} not applicable, as of {at}{entry}",
-                counts.conforms, counts.deviates, counts.undetermined, counts.not_applicable
+                "says       {source}: {} conform, {} deviate, {} undetermined, {} not applicable, as of {}{entry}",
+                counts.conforms,
+                counts.deviates,
+                counts.undetermined,
+                counts.not_applicable,
+                at.to_the_second()
             )),
             _ => out.line(format!("says       {source}: nothing yet")),
         }

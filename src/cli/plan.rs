@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use checks::did_you_mean;
 
 use super::Exit;
 use super::args::{Cli, PermissionsArgs};
@@ -117,7 +118,7 @@ pub(super) fn permissions(cli: &Cli, args: &PermissionsArgs, out: &Output) -> an
         false => BTreeSet::new(),
     };
     let mut shown = 0;
-    for kind in connectors::KINDS {
+    for kind in connectors::kinds() {
         let wanted = match &args.kind {
             Some(name) => kind.name == name,
             None => configured.is_empty() || configured.contains(kind.name),
@@ -142,11 +143,11 @@ pub(super) fn permissions(cli: &Cli, args: &PermissionsArgs, out: &Output) -> an
         out.line("");
     }
     if shown == 0 {
-        let known: Vec<&str> = connectors::KINDS.iter().map(|kind| kind.name).collect();
+        let known: Vec<&str> = connectors::kinds().map(|kind| kind.name).collect();
         bail!(
-            "there is no kind of source called {:?}; there is {}",
+            "there is no kind of source called {:?}; {}",
             args.kind.as_deref().unwrap_or(""),
-            known.join(", ")
+            did_you_mean(args.kind.as_deref().unwrap_or(""), known)
         );
     }
     Ok(Exit::Ok)

@@ -111,14 +111,25 @@ fn print_run(view: &StreamView, run: &domain::CollectionRun, out: &Output) {
     table.toned(heading.map(|word| (word.to_owned(), Tone::Faint)));
     for check in &view.checks {
         let counts = &check.counts;
-        let number = |n: u64, tone: Tone| (n.to_string(), if n > 0 { tone } else { Tone::Faint });
+        // Of a population nothing of which was read there is no number, not even none.
+        let unread = !check.complete && counts.total() == 0;
+        let number = |n: u64, tone: Tone| match n {
+            _ if unread => ("-".to_owned(), Tone::Unseen),
+            0 => ("0".to_owned(), Tone::Faint),
+            n => (n.to_string(), tone),
+        };
+        let said = match (check.complete, unread) {
+            (true, _) => "",
+            (false, true) => "not read: undetermined",
+            (false, false) => "population not read completely",
+        };
         table.toned([
             (check.check.to_string(), Tone::Plain),
             number(counts.conforms, Tone::Good),
             number(counts.deviates, Tone::Bad),
             number(counts.undetermined, Tone::Unseen),
             number(counts.not_applicable, Tone::Plain),
-            (if check.complete { String::new() } else { "population not read completely".to_owned() }, Tone::Unseen),
+            (said.to_owned(), Tone::Unseen),
         ]);
     }
     table.print(out, "  ");

@@ -234,7 +234,7 @@ pub(super) fn change_cells(change: &ChangeView) -> [(String, Tone); 5] {
     };
     let baseline = if change.baseline { " (baseline)" } else { "" };
     [
-        (change.at.to_string(), Tone::Faint),
+        (change.at.to_the_second(), Tone::Faint),
         (format!("{}{baseline}", change.what), tone),
         (change.subject.clone(), Tone::Plain),
         (change.detail.clone(), Tone::Faint),
@@ -284,7 +284,12 @@ pub(super) fn print_stream(view: &StreamView, now: domain::Timestamp, out: &Outp
     out.line(format!("  so far   {collected} collected, {partial} partial, {failed} failed, {missed} slots missed"));
     if let Some(coverage) = &view.coverage {
         let lost = out.toned(Tone::Unseen, "▲ incomplete");
-        out.line(format!("  {lost} since {}: {}  #{}", coverage.since, coverage.reason, coverage.entry));
+        out.line(format!(
+            "  {lost} since {}: {}  #{}",
+            coverage.since.to_the_second(),
+            coverage.reason,
+            coverage.entry
+        ));
         print_gaps(&view.gaps, &coverage.blind, out);
     }
 }

@@ -77,7 +77,14 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         let place = problem.offset.map_or_else(String::new, |offset| format!(" at byte {offset}"));
         let entry = problem.entry.map_or_else(String::new, |entry| format!(", entry #{entry}"));
         let kind = out.toned(Tone::Bad, problem.kind.as_str());
-        out.line(format!("{kind}: {}{place}{entry}: {}", problem.file.display(), problem.what));
+        let more = match problem.more {
+            0 => String::new(),
+            n => format!(", and {n} more of the same in this file"),
+        };
+        out.line(format!("{kind}: {}{place}{entry}: {}{more}", problem.file.display(), problem.what));
+    }
+    if report.more_problems > 0 {
+        out.line(format!("           and {} more, which are not listed", report.more_problems));
     }
     if sound {
         print_meaning(&meaning, unread.as_deref(), out);
@@ -104,11 +111,12 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     out.line(format!("verdict    {verdict}   exit {code}"));
     out.fact(&serde_json::json!({
         "origin": report.origin, "entries": report.entries, "checkpoints": report.checkpoints, "bodies": report.bodies,
-        "root": report.root.to_string(), "level": report.level.as_str(), "exit": code, "meaning": meaning, "unread": unread,
+        "root": report.root.to_base64(), "level": report.level.as_str(), "exit": code, "meaning": meaning, "unread": unread,
         "problems": report.problems.iter().map(|problem| serde_json::json!({
             "kind": problem.kind.as_str(), "file": problem.file, "offset": problem.offset, "entry": problem.entry,
-            "what": problem.what,
+            "what": problem.what, "more": problem.more,
         })).collect::<Vec<_>>(),
+        "more_problems": report.more_problems,
     }));
     Ok(Exit::Verify(code))
 }
@@ -123,9 +131,12 @@ const INCOMPLETE: u8 = 50;
 fn print_ledger(report: &ledger::Report, out: &Output) {
     let origin = report.origin.as_deref().unwrap_or("unknown");
     out.line(format!("ledger     {origin}"));
-    out.line(format!("entries    {} hash to the root {}", report.entries, report.root));
+    out.line(format!("entries    {} hash to the root {}", report.entries, report.root.to_base64()));
     out.line(format!("signed     {} checkpoints held against the entries", report.checkpoints));
     out.line(match report.key_from {
+        KeySource::Given if report.checkpoints == 0 => {
+            "key        the one you gave: it signed none of the checkpoints that are here".to_owned()
+        }
         KeySource::Given => "key        the one you gave".to_owned(),
         KeySource::FirstEntry => {
             "key        the one in entry #0: give the key you were handed with --key to prove whose ledger it is"
@@ -162,6 +173,14 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
         "counted    {} populations and {} judgements, row by row",
         meaning.populations, meaning.judgements
     ));
+    if meaning.unnamed > 0 {
+        let (unnamed, all) = (meaning.unnamed, meaning.resources);
+        out.line(out.toned(
+            Tone::Unseen,
+            format!("names      {unnamed} of {all} resources cannot be told by their pseudonyms: keys/subjects does not hold them."),
+        ));
+        out.line("           Everything above holds without; which entries speak of one resource cannot be shown");
+    }
     for problem in &meaning.problems {
         let word = if problem.invalid { out.toned(Tone::Bad, "invalid") } else { out.toned(Tone::Unseen, "missing") };
         let row = problem.row.map_or_else(String::new, |row| format!("/{row}"));

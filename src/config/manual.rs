@@ -86,9 +86,6 @@ const REPEATED: &[&str] = &[
     "limits",
 ];
 
-/// The connector to learn from; nobody has such a source.
-pub(super) const NOT_SHOWN: &str = "example";
-
 /// The commented example file: every setting with its meaning, ready to be changed.
 pub fn example() -> String {
     let manual = Manual::new();
@@ -124,6 +121,9 @@ pub fn example() -> String {
 /// The JSON Schema of the settings, for editors.
 pub fn schema() -> String {
     let mut schema = Manual::new().schema;
+    if let Some(kinds) = schema.pointer_mut("/$defs/Sources/properties").and_then(Value::as_object_mut) {
+        kinds.remove(connectors::TO_LEARN_FROM);
+    }
     if let Some(map) = schema.as_object_mut() {
         map.insert("title".to_owned(), "Settings of evidenced".into());
     }
@@ -181,7 +181,7 @@ impl Manual {
     /// Template lines of one source of each kind; all but the first are left out.
     fn sources(&self) -> String {
         let mut text = String::new();
-        for (place, kind) in connectors::KINDS.iter().filter(|kind| kind.name != NOT_SHOWN).enumerate() {
+        for (place, kind) in connectors::kinds().enumerate() {
             let mark = if place == 0 { "" } else { "#" };
             let mut item = String::new();
             for key in self.keys(&["sources", kind.name]) {
@@ -274,7 +274,7 @@ impl Manual {
             })
         };
         let references: Vec<String> = settings.iter().filter(is_reference).cloned().collect();
-        Discretion::new(settings, references, REPEATED)
+        Discretion::new(settings, references, REPEATED).proposing_no(connectors::TO_LEARN_FROM)
     }
 
     /// All settings there are, as paths of keys joined by dots.

@@ -6,10 +6,11 @@ use alerts::Pattern;
 use checks::yaml::Document;
 use checks::{CheckSet, Problem, Texts, did_you_mean};
 use domain::{CheckId, Duration};
+use kit::SecretRef;
 use serde_json::Value;
 
-use super::manual::{Manual, NOT_SHOWN};
-use super::{Settings, in_order};
+use super::manual::Manual;
+use super::{Amiss, Configured, Settings, in_order};
 use crate::schedule::Schedule;
 
 /// The greatest number of files that a folder of checks may hold.
@@ -140,8 +141,7 @@ fn schedules(settings: &Settings, found: &mut Findings<'_>) {
 
 fn sources(settings: &Settings, found: &mut Findings<'_>) {
     if settings.sources.all().is_empty() {
-        let kinds: Vec<&str> =
-            connectors::KINDS.iter().map(|kind| kind.name).filter(|kind| *kind != NOT_SHOWN).collect();
+        let kinds: Vec<&str> = connectors::kinds().map(|kind| kind.name).collect();
         let remedy = format!("add one; `evidenced config example` shows how; kinds: {}", kinds.join(", "));
         found.add("sources", "there is none, so nothing would be watched", remedy);
     }
@@ -163,6 +163,38 @@ fn secrets(found: &mut Findings<'_>) {
     }
 }
 
+/// References that lead to no secret that can be read now.
+pub(super) fn secrets_amiss(configured: &Configured, secrets: &dyn kit::Secrets) -> Vec<Amiss> {
+    let document = &configured.document;
+    let value: Value = document.parse().unwrap_or(Value::Null);
+    let mut wanted: Vec<(String, SecretRef)> = Manual::new()
+        .secrets(&value)
+        .into_iter()
+        .filter_map(|(path, reference)| {
+            let reference: SecretRef = serde_json::from_value(reference.clone()).ok()?;
+            let key = if matches!(reference, SecretRef::File(_)) { "file" } else { "env" };
+            Some((format!("{path}.{key}"), reference))
+        })
+        .collect();
+    let token = configured.settings.web.token_file.clone();
+    wanted.extend(token.map(|path| ("web.token_file".to_owned(), SecretRef::File(path))));
+    let mut amiss: Vec<Amiss> = wanted
+        .iter()
+        .filter_map(|(path, reference)| {
+            let error = secrets.resolve(reference).err()?;
+            let certain = matches!(reference, SecretRef::File(_));
+            let remedy = match certain {
+                true => "put the secret there, readable by whoever runs the daemon",
+                false => "see that the daemon has it in its environment",
+            };
+            let problem = document.problem(path, format!("{path}: {}", domain::in_full(&error)));
+            Some(Amiss { problem: problem.with_remedy(remedy), certain })
+        })
+        .collect();
+    amiss.sort_by_key(|amiss| (amiss.problem.line, amiss.problem.column));
+    amiss
+}
+
 fn receivers(settings: &Settings, found: &mut Findings<'_>) {
     let names = || settings.alerts.receivers.iter().map(|receiver| receiver.name.as_str());
     for problem in settings.alerts.problems() {
@@ -170,6 +202,10 @@ fn receivers(settings: &Settings, found: &mut Findings<'_>) {
         // A name that does not exist gets its neighbour; everything else says itself what was expected.
         let unknown = problem.message.strip_prefix("there is no receiver of the name ");
         let (message, remedy) = match (unknown, problem.message.split_once("; ")) {
+            (Some(_), _) if settings.alerts.receivers.is_empty() => (
+                problem.message.clone(),
+                "there are none at all: add one below alerts.receivers, or leave this out".to_owned(),
+            ),
             (Some(name), _) => (problem.message.clone(), did_you_mean(name.trim_matches('"'), names())),
             (None, Some((message, remedy))) => (message.to_owned(), remedy.to_owned()),
             (None, None) => {

@@ -108,10 +108,14 @@ fn only(document: &Document, lines: &BTreeSet<usize>) -> Document {
     document.read_other(&text.join("\n")).unwrap_or_else(|_| document.clone())
 }
 
-/// Every problem says what to do.
-fn with_remedy(problem: Problem) -> Problem {
+/// Every problem says what to do: what stands behind a semicolon in the words of our types is that.
+fn with_remedy(mut problem: Problem) -> Problem {
     if problem.remedy.is_some() {
         return problem;
+    }
+    if let Some((message, remedy)) = problem.message.clone().split_once("; ") {
+        problem.message = message.to_owned();
+        return problem.with_remedy(remedy);
     }
     problem.with_remedy("`evidenced config example` shows every setting")
 }

@@ -322,9 +322,9 @@ evidenced.yaml:11:13: checks_dir: is empty
         ),
         (
             GOOD.replace("file: /run/secrets/keycloak", "env: ''"),
-            "evidenced.yaml:9:28: sources.keycloak[0].client_secret.env: is empty
+            "evidenced.yaml:9:22: sources.keycloak[0].client_secret: env is empty
     9 |       client_secret: {env: …}
-      |                            ^ name the file or variable in which the secret lies",
+      |                      ^ name the file or variable in which the secret lies",
         ),
         (
             "organisation: Acme Ltd\nsources: {}\n".to_owned(),

@@ -125,6 +125,11 @@ impl CheckCounts {
             ObservationValue::NotApplicable => self.not_applicable += 1,
         }
     }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.conforms + self.deviates + self.undetermined + self.not_applicable
+    }
 }
 
 /// How a check bears on a control.

@@ -5,9 +5,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The article before a word.
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
 /// A name that does not have the form its kind asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a {kind}: {text:?}; expected {form}")]
+#[error("not {} {kind}: {text:?}; expected {form}", article(kind))]
 pub struct IdError {
     kind: &'static str,
     form: &'static str,

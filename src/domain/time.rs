@@ -58,6 +58,11 @@ impl Timestamp {
         DateTime::from_timestamp_millis(self.0)
     }
 
+    /// `2026-11-22 02:56:10 UTC`, for a person who reads.
+    pub fn to_the_second(self) -> String {
+        self.to_chrono().map_or_else(|| self.to_string(), |t| t.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+    }
+
     /// `HH:MM:SS` in UTC, for a person who watches.
     pub fn clock_face(self) -> String {
         self.to_chrono().map_or_else(|| self.0.to_string(), |t| t.format("%H:%M:%S").to_string())

@@ -71,6 +71,8 @@ pub struct Problem {
     pub entry: Option<u64>,
     /// What is wrong, in words.
     pub what: String,
+    /// How often the same was met again right after it, further on in the same file.
+    pub more: u64,
 }
 
 /// What was reached, in ascending order.

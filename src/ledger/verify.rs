@@ -93,8 +93,13 @@ struct Verifier {
 
 impl Verifier {
     fn problem(&mut self, kind: Kind, file: PathBuf, offset: Option<u64>, entry: Option<u64>, what: impl Into<String>) {
-        if self.report.problems.len() < MOST_PROBLEMS {
-            self.report.problems.push(Problem { kind, file, offset, entry, what: what.into() });
+        let what = what.into();
+        let same = |last: &&mut Problem| last.kind == kind && last.file == file && entry.is_none() && last.what == what;
+        if let Some(last) = self.report.problems.last_mut().filter(same) {
+            // One cause, such as a wrong key, is told once.
+            last.more += 1;
+        } else if self.report.problems.len() < MOST_PROBLEMS {
+            self.report.problems.push(Problem { kind, file, offset, entry, what, more: 0 });
         } else {
             self.report.more_problems += 1;
         }

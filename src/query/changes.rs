@@ -103,9 +103,12 @@ impl Query<'_> {
             }
             Fact::Missed(missed) => {
                 let slots = if missed.count == 1 {
-                    format!("the slot of {}", missed.first)
+                    format!("the slot of {}", missed.first.0.to_the_second())
                 } else {
-                    format!("{} slots from {} to {}", missed.count, missed.first, missed.last)
+                    {
+                        let (first, last) = (missed.first.0.to_the_second(), missed.last.0.to_the_second());
+                        format!("{} slots from {first} to {last}", missed.count)
+                    }
                 };
                 Some(ChangeView {
                     source: Some(missed.stream.source()),
@@ -114,7 +117,11 @@ impl Query<'_> {
             }
             Fact::Clock(step) => {
                 let direction = if step.shown < step.expected { "back" } else { "ahead" };
-                Some(view("CLOCK", format!("stepped {direction} by {}", step.by), format!("to {}", step.shown)))
+                Some(view(
+                    "CLOCK",
+                    format!("stepped {direction} by {}", step.by),
+                    format!("to {}", step.shown.to_the_second()),
+                ))
             }
             _ => None,
         })

@@ -11,6 +11,7 @@ mod guard;
 mod health;
 mod pages;
 mod problem;
+mod serve;
 mod style;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use access::Access;
 pub use api::{Listing, NowView, RunNowAnswer, RunNowAsked};
 pub use backend::{Backend, RunNow};
 pub use problem::ErrorBody;
+pub use serve::{Connections, serve};
 
 use backend::Asked;
 use problem::Form;

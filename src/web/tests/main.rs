@@ -8,6 +8,7 @@ mod hostile;
 mod html;
 mod pages;
 mod sample;
+mod serve;
 mod style;
 
 use std::sync::Arc;
