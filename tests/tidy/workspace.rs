@@ -129,6 +129,8 @@ fn no_second_tls_or_http_stack_is_built_in() {
 const HTTP_CLIENTS: &[(&str, &str, &str, &str)] = &[
     ("kit", "reqwest", "", "the one client: it records, limits, redacts and cannot write"),
     ("evidenced", "opentelemetry-otlp", "", "sends our own traces and metrics, and asks no source"),
+    ("web", "hyper", "", "its server half alone: connections with a limit on how long a head may take"),
+    ("web", "hyper-util", "", "its server half alone"),
     ("world", "reqwest", "dev", "asks the simulated organisation as a stranger would"),
 ];
 
