@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::World;
 use crate::answer;
 use crate::aws;
+use crate::github;
 use crate::id;
 use crate::organisation::{Organisation, SecondFactorStep};
 use crate::person::{CROWD, Credential, Person};
@@ -30,11 +31,13 @@ pub enum Drift {
     AdministratorWithoutFactor,
     /// The built-in policy with full rights is attached to the AWS user `ivan`: one administrator too many.
     AdminPolicyAttached,
+    /// The default branch of the GitHub repository `payments` is no longer protected.
+    BranchProtectionRemoved,
 }
 
 impl Drift {
     /// Every drift there is.
-    pub const ALL: [Drift; 8] = [
+    pub const ALL: [Drift; 9] = [
         Drift::BruteForceOff,
         Drift::TlsOff,
         Drift::LongTokens,
@@ -43,9 +46,10 @@ impl Drift {
         Drift::WildcardReturnAddress,
         Drift::AdministratorWithoutFactor,
         Drift::AdminPolicyAttached,
+        Drift::BranchProtectionRemoved,
     ];
 
-    /// The check that should see it.
+    /// The check that should see it, or the first of those that should.
     pub fn check(self) -> &'static str {
         match self {
             Drift::BruteForceOff => "keycloak.realm.brute_force",
@@ -56,6 +60,7 @@ impl Drift {
             Drift::WildcardReturnAddress => "keycloak.client.hardened",
             Drift::AdministratorWithoutFactor => "keycloak.admin.second_factor",
             Drift::AdminPolicyAttached => "aws.iam.admin_principals.limited",
+            Drift::BranchProtectionRemoved => "github.branch.pr_required",
         }
     }
 }
@@ -136,6 +141,8 @@ pub(crate) fn found(organisation: &mut Organisation, now: i64) -> Result<(), Cha
 
 /// Writes admin events in the name of one actor, at one moment.
 struct Scribe {
+    /// The user name of whoever acts.
+    actor: String,
     auth: Value,
     now: i64,
 }
@@ -155,7 +162,7 @@ impl Scribe {
                 "userId": person.id, "ipAddress": "127.0.0.1",
             })
         };
-        Ok(Scribe { auth, now })
+        Ok(Scribe { actor: actor.to_owned(), auth, now })
     }
 
     /// Keeps one event, unless events are off; what was set only when details are on.
@@ -234,6 +241,9 @@ fn apply(organisation: &mut Organisation, scribe: &mut Scribe, drift: Drift, und
             if !undo {
                 attached.push(aws::FULL.to_owned());
             }
+        }
+        Drift::BranchProtectionRemoved => {
+            github::protect(Arc::make_mut(&mut organisation.code), &scribe.actor, scribe.now, undo);
         }
         Drift::AdministratorWithoutFactor if undo => leave(organisation, scribe, "wilma")?,
         Drift::AdministratorWithoutFactor => {

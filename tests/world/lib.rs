@@ -1,10 +1,10 @@
-//! A simulated organisation whose truth is known: an identity server, an AWS account, and a receiver of alerts, on one
-//! loopback port.
+//! A simulated organisation whose truth is known: an identity server, an AWS account, a GitHub organisation, and a
+//! receiver of alerts, on one loopback port.
 //!
 //! It answers the part of Keycloak 26.4's token endpoint and admin API that a reader needs, with the same paths, page
 //! sizes and refusals; recordings of a real server hold it to that. It answers the part of IAM and STS that a reader
-//! needs, checks signatures, and is held to the services' published model. The people are the same everywhere; some
-//! accounts are nobody's on purpose. Everything follows from a seed and a settable clock. Changes are made by named
+//! needs, checks signatures, and is held to the services' published model; and the part of GitHub's REST API, held to
+//! its published description. The people are the same everywhere; some accounts are nobody's on purpose. Everything follows from a seed and a settable clock. Changes are made by named
 //! actors and leave the events that the real server keeps; bad days are made call by call. Lists of up to 100,000
 //! people are made while they are sent.
 //!
@@ -25,6 +25,7 @@ mod answer;
 mod aws;
 mod drift;
 mod fault;
+mod github;
 mod hook;
 mod id;
 mod keycloak;
@@ -45,7 +46,7 @@ mod wire;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 
 use fault::Faults;
 use hook::Hook;
@@ -54,6 +55,7 @@ use organisation::Organisation;
 pub use aws::{AWS_ACCOUNT, AWS_EXTERNAL_ID, AWS_KEY_ID, AWS_READER, AWS_SECOND_ACCOUNT, AWS_SECRET_KEY};
 pub use drift::{ChangeError, Drift};
 pub use fault::Fault;
+pub use github::{GITHUB_APP, GITHUB_INSTALLATION, GITHUB_MEMBER_TOKEN, GITHUB_ORG, GITHUB_TOKEN};
 pub use hook::{HookAnswer, Received};
 pub use organisation::{CANARY, MOST_PEOPLE, Posture, READER, READER_ROLES, READER_SECRET, REALM};
 pub use person::Credential;
@@ -74,6 +76,8 @@ struct Inner {
     calls: Mutex<VecDeque<Call>>,
     hook: Mutex<Hook>,
     reports: Mutex<aws::Reports>,
+    usage: Mutex<github::Usage>,
+    app_key: OnceLock<github::AppKey>,
 }
 
 enum Clock {
@@ -116,6 +120,8 @@ impl World {
             calls: Mutex::default(),
             hook: Mutex::default(),
             reports: Mutex::default(),
+            usage: Mutex::default(),
+            app_key: OnceLock::new(),
         }))
     }
 
@@ -135,6 +141,27 @@ impl World {
         let account = Arc::clone(&self.organisation().account);
         let reports = lock(&self.0.reports);
         aws::truth(&account, reports.of(account.id).unwrap_or(&account), self.now())
+    }
+
+    /// What the checks of GitHub should find at this moment, by their ids: asked with the token of an owner, every
+    /// repository that is not archived being one in production.
+    pub fn github_truth(&self) -> BTreeMap<&'static str, Verdicts> {
+        github::truth(&self.organisation().code, self.now())
+    }
+
+    /// The private key of the App that reads GitHub, as GitHub gives it out; `None` when no random numbers are to be had.
+    /// It is the one thing here that does not follow from the seed.
+    pub fn github_app_key(&self) -> Option<String> {
+        if self.0.app_key.get().is_none() {
+            // Whoever comes second finds the key of the first.
+            let _ = self.0.app_key.set(github::AppKey::generate()?);
+        }
+        self.0.app_key.get().map(|key| key.pem().to_owned())
+    }
+
+    /// How many calls an hour GitHub grants each token from here on; `None`: as many as the real one does.
+    pub fn set_github_quota(&self, calls: Option<u64>) {
+        lock(&self.0.usage).quota = calls;
     }
 
     /// The world's time in milliseconds since 1970.

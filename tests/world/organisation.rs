@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::aws::Account;
+use crate::github::Host;
 use crate::id;
 use crate::person::{self, Credential, Person, UNITS};
 
@@ -83,6 +84,8 @@ pub(crate) struct Organisation {
     /// The AWS account in which people have users, and the one beside it.
     pub(crate) account: Arc<Account>,
     pub(crate) second_account: Arc<Account>,
+    /// The GitHub organisation.
+    pub(crate) code: Arc<Host>,
 }
 
 #[derive(Clone)]
@@ -184,6 +187,7 @@ impl Organisation {
             },
             account: Arc::new(Account::main(seed, 0, founded, posture)),
             second_account: Arc::new(Account::second(seed, founded)),
+            code: Arc::new(Host::new(seed, 0, founded, posture)),
         };
         match posture {
             Posture::Good => None,
@@ -195,6 +199,7 @@ impl Organisation {
         }
         organisation.crowd = people.min(MOST_PEOPLE).saturating_sub(organisation.named.len()) as u64;
         organisation.account = Arc::new(Account::main(seed, organisation.crowd, founded, posture));
+        organisation.code = Arc::new(Host::new(seed, organisation.crowd, founded, posture));
         for client in organisation.clients.iter().filter(|c| c.service_account) {
             let roles: &[&str] = if client.client_id == READER { &READER_ROLES } else { &["manage-users"] };
             let account = Person {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::fault::Fault;
 use crate::hook::{HookAnswer, Received};
 use crate::reply::{self, Reply};
-use crate::{Call, World, aws, keycloak};
+use crate::{Call, World, aws, github, keycloak};
 
 /// The greatest body that is read from a caller.
 const GREATEST_BODY: usize = 4 << 20;
@@ -131,18 +131,23 @@ impl Asked<'_> {
 enum Vendor {
     Keycloak,
     Aws,
+    GitHub,
 }
 
 impl Vendor {
     fn of(asked: &Asked) -> Vendor {
-        let query_protocol = asked.parts.method == http::Method::POST && asked.parts.uri.path() == "/";
-        if query_protocol { Vendor::Aws } else { Vendor::Keycloak }
+        match asked.path.first().map(String::as_str) {
+            Some("") if asked.parts.method == http::Method::POST => Vendor::Aws,
+            Some("api" | "app" | "graphql" | "organizations" | "orgs" | "repos" | "user") => Vendor::GitHub,
+            _ => Vendor::Keycloak,
+        }
     }
 
     fn call(self, asked: &Asked) -> String {
         match self {
             Vendor::Keycloak => keycloak::call(asked),
             Vendor::Aws => aws::call(asked),
+            Vendor::GitHub => github::call(asked),
         }
     }
 
@@ -150,6 +155,7 @@ impl Vendor {
         match self {
             Vendor::Keycloak => keycloak::page_number(asked),
             Vendor::Aws => aws::page_number(asked),
+            Vendor::GitHub => github::page_number(asked),
         }
     }
 
@@ -157,6 +163,7 @@ impl Vendor {
         match self {
             Vendor::Keycloak => keycloak::reply(world, asked),
             Vendor::Aws => aws::reply(world, asked),
+            Vendor::GitHub => github::reply(world, asked),
         }
     }
 
@@ -164,6 +171,7 @@ impl Vendor {
         match self {
             Vendor::Keycloak => keycloak::struck(world, asked, fault),
             Vendor::Aws => aws::struck(world, asked, fault),
+            Vendor::GitHub => github::struck(world, asked, fault),
         }
     }
 }

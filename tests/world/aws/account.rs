@@ -20,8 +20,6 @@ pub const AWS_EXTERNAL_ID: &str = "acme-evidence";
 pub(crate) const DAY: i64 = 86_400_000;
 /// An account of somebody else: a vendor of the organisation.
 pub(crate) const VENDOR_ACCOUNT: &str = "999988887777";
-/// Every how many-th person of the crowd is a user of the account.
-const STEP: u64 = 4;
 /// The built-in policy with full rights.
 pub(crate) const FULL: &str = "AdministratorAccess";
 pub(crate) const GITHUB_ISSUER: &str = "token.actions.githubusercontent.com";
@@ -34,8 +32,9 @@ pub(crate) struct Account {
     posture: Posture,
     /// When the world began: ages count from here.
     founded: i64,
-    /// How many people the crowd had then; every fourth is a user here.
+    /// How many people the crowd had then; each `step`-th is a user here.
     crowd: u64,
+    step: u64,
     pub(crate) root: Root,
     pub(crate) password_policy: Option<PasswordPolicy>,
     /// Users with a name of their own, by name.
@@ -141,6 +140,8 @@ impl Account {
             posture,
             founded,
             crowd,
+            // Where nothing may deviate, only those of the crowd are users whose account in the realm is enabled.
+            step: if posture == Posture::Good { 17 } else { 4 },
             root: root(founded, posture),
             password_policy: match posture {
                 Posture::Good => Some(PasswordPolicy { length: 14, remembered: Some(24) }),
@@ -155,15 +156,15 @@ impl Account {
     }
 
     pub(crate) fn user_count(&self) -> u64 {
-        self.named.len() as u64 + self.crowd.div_ceil(STEP)
+        self.named.len() as u64 + self.crowd.div_ceil(self.step)
     }
 
     /// The user at place `at`, from 0, in the order of their names.
     pub(crate) fn user_at(&self, at: u64) -> Option<User> {
         let head = self.named.range(..CROWD.to_owned()).count() as u64;
-        let crowd = self.crowd.div_ceil(STEP);
+        let crowd = self.crowd.div_ceil(self.step);
         if at >= head && at < head + crowd {
-            return Some(self.of_the_crowd((at - head) * STEP));
+            return Some(self.of_the_crowd((at - head) * self.step));
         }
         let at = if at < head { at } else { at - crowd };
         self.named.values().nth(usize::try_from(at).ok()?).cloned()
@@ -174,7 +175,7 @@ impl Account {
         (0..self.user_count()).filter_map(|at| self.user_at(at))
     }
 
-    /// The `n`-th person of the crowd, where `n` is a multiple of four. Whoever leaves the realm keeps the user here.
+    /// The `n`-th person of the crowd. Whoever leaves the realm keeps the user here.
     fn of_the_crowd(&self, n: u64) -> User {
         let ago = |days: u64| self.founded - i64::try_from(days).unwrap_or(0) * DAY;
         let name = format!("{CROWD}{n:05}");
@@ -313,11 +314,7 @@ fn cast(founded: i64, posture: Posture) -> Vec<User> {
         User { keys: vec![key(20, Some(1))], ..person("hana", 500) },
         User { keys: vec![key(30, Some(1))], ..person("ivan", 500) },
         User { keys: vec![key(10, Some(0))], ..person("lena", 400) },
-        User { keys: vec![Key { active: false, ..key(500, None) }], ..person("kurt", 700) },
-        User { keys: vec![key(50, Some(10))], ..person("olaf", 300) },
-        // Nobody of the realm: somebody who left, somebody who was never there, and machines.
-        User { keys: vec![key(80, Some(30))], ..person("former-otto", 800) },
-        User { keys: vec![key(15, Some(2))], ..person("contractor-petra", 60) },
+        // Machines.
         User { keys: vec![key(30, Some(0))], ..User::machine("deploy-bot", ago(600)) },
         User {
             keys: vec![key(5, Some(0))],
@@ -338,6 +335,11 @@ fn cast(founded: i64, posture: Posture) -> Vec<User> {
         }
     }
     cast.extend([
+        User { keys: vec![Key { active: false, ..key(500, None) }], ..person("kurt", 700) },
+        // Disabled in the realm; gone from it; never there.
+        User { keys: vec![key(50, Some(10))], ..person("olaf", 300) },
+        User { keys: vec![key(80, Some(30))], ..person("former-otto", 800) },
+        User { keys: vec![key(15, Some(2))], ..person("contractor-petra", 60) },
         User { console: console(Some(ago(3))), ..person("finn", 400) },
         User { console: console(Some(ago(200))), mfa: true, ..person("gita", 400) },
         User { keys: vec![key(60, None)], ..person("jana", 61) },
