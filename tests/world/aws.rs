@@ -1,8 +1,10 @@
-//! Which action a request is, and its answer: the part of AWS's IAM and STS query protocol that a reader uses.
+//! Which action a request is, and its answer: the part of AWS's IAM and STS query protocol that a reader uses, and
+//! CloudTrail's list of events.
 
 mod account;
 mod answer;
 mod signature;
+mod trail;
 mod truth;
 mod xml;
 
@@ -10,10 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
+use serde_json::json;
 use url::form_urlencoded;
 
+pub(crate) use account::Account;
+use account::FULL;
 pub use account::{AWS_ACCOUNT, AWS_EXTERNAL_ID, AWS_READER, AWS_SECOND_ACCOUNT};
-pub(crate) use account::{Account, FULL};
 use answer::{IAM, Page, Wanted};
 pub use signature::{AWS_KEY_ID, AWS_SECRET_KEY};
 use signature::{Caller, temporary};
@@ -51,6 +55,17 @@ impl Reports {
     }
 }
 
+/// `actor` attaches the built-in policy with full rights to the user `ivan`, or takes it away; CloudTrail keeps it.
+pub(crate) fn attach_full_rights(account: &mut Account, actor: &str, now: i64, attach: bool) {
+    if let Some(ivan) = account.named.get_mut("ivan") {
+        ivan.rights.attached.retain(|policy| policy != FULL);
+        ivan.rights.attached.extend(attach.then(|| FULL.to_owned()));
+    }
+    let name = if attach { "AttachUserPolicy" } else { "DetachUserPolicy" };
+    let parameters = json!({ "userName": "ivan", "policyArn": format!("arn:aws:iam::aws:policy/{FULL}") });
+    trail::write(account, actor, now, name, &parameters);
+}
+
 /// A request whose form was read.
 struct Query<'a> {
     asked: &'a Asked<'a>,
@@ -64,6 +79,9 @@ type Answer = Result<Pieces, Refusal>;
 
 /// The declared call that a request makes: service and action, as permissions name them.
 pub(crate) fn call(asked: &Asked) -> String {
+    if let Some(action) = of_trail(asked) {
+        return format!("cloudtrail:{action}");
+    }
     let query = Query::of(asked);
     format!("{}:{}", query.service(), query.get("Action").unwrap_or("?"))
 }
@@ -78,6 +96,14 @@ pub(crate) fn page_number(asked: &Asked) -> Option<u64> {
 pub(crate) fn reply(world: &World, asked: &Asked) -> Reply {
     let query = Query::of(asked);
     let request = request_id(world, asked);
+    if let Some(action) = of_trail(asked) {
+        let reply = match query.account(world) {
+            Ok(account) if action == "LookupEvents" => trail::lookup(&account, asked.form),
+            Ok(_) => trail::refused("UnknownOperationException", "The simulated organisation does not know it"),
+            Err(Refusal(_, code, why)) => trail::refused(code, &why),
+        };
+        return reply.with(REQUEST_ID, request);
+    }
     let (action, namespace) = (query.get("Action").unwrap_or("?"), query.namespace());
     let reply = match answer(world, &query) {
         Ok(pieces) => Reply::made(StatusCode::OK, XML, answer::result(action, namespace, &request, pieces)),
@@ -88,6 +114,10 @@ pub(crate) fn reply(world: &World, asked: &Asked) -> Reply {
 
 /// What a bad day answers instead.
 pub(crate) fn struck(world: &World, asked: &Asked, fault: &Fault) -> Reply {
+    if of_trail(asked).is_some() {
+        let struck = trail::struck(fault).map(|reply| reply.with(REQUEST_ID, request_id(world, asked)));
+        return struck.unwrap_or_else(|| reply(world, asked));
+    }
     let query = Query::of(asked);
     let request = request_id(world, asked);
     let refusal = match fault {
@@ -366,6 +396,11 @@ impl Refusal {
 
 fn invalid(parameter: &str) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, "ValidationError", format!("Value of {parameter} failed to satisfy constraint"))
+}
+
+/// CloudTrail's action, where the request is one of those.
+fn of_trail<'a>(asked: &'a Asked) -> Option<&'a str> {
+    asked.header("x-amz-target").and_then(trail::action)
 }
 
 /// An id for this exchange, the same in header and body.

@@ -235,12 +235,7 @@ fn apply(organisation: &mut Organisation, scribe: &mut Scribe, drift: Drift, und
             scribe.write(organisation, "UPDATE", "CLIENT", Some(path), whole);
         }
         Drift::AdminPolicyAttached => {
-            let ivan = Arc::make_mut(&mut organisation.account).named.get_mut("ivan");
-            let attached = &mut ivan.ok_or_else(|| no_such("ivan"))?.rights.attached;
-            attached.retain(|policy| policy != aws::FULL);
-            if !undo {
-                attached.push(aws::FULL.to_owned());
-            }
+            aws::attach_full_rights(Arc::make_mut(&mut organisation.account), &scribe.actor, scribe.now, !undo);
         }
         Drift::BranchProtectionRemoved => {
             github::protect(Arc::make_mut(&mut organisation.code), &scribe.actor, scribe.now, undo);

@@ -43,6 +43,8 @@ pub(crate) struct Account {
     pub(crate) groups: Vec<Group>,
     pub(crate) roles: Vec<Role>,
     pub(crate) policies: Vec<Policy>,
+    /// CloudTrail's events, oldest first.
+    pub(crate) events: Vec<Value>,
 }
 
 #[derive(Clone)]
@@ -152,6 +154,7 @@ impl Account {
             groups: groups(),
             roles: roles(id, posture),
             policies: policies(posture),
+            events: Vec::new(),
         }
     }
 

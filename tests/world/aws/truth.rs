@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::account::{Account, DAY, FULL, GITHUB_ISSUER, Key, Rights, Role, User};
+use super::account::{Account, DAY, FULL, GITHUB_ISSUER, Rights, Role, User};
 use crate::truth::Verdicts;
 
 /// By the check's id, at their default parameters, at the moment `now` in milliseconds since 1970. What rests on the
@@ -30,42 +30,46 @@ pub(crate) fn truth(account: &Account, reported: &Account, now: i64) -> BTreeMap
     let key_used = reported.root.key.as_ref().and_then(|key| key.last_used);
     let quiet = [reported.root.last_used, key_used].into_iter().flatten().all(|at| !within(at, 30));
     let root_arn = format!("arn:aws:iam::{}:root", account.id);
-    truth.entry("aws.iam.root.not_used").or_default().put(root_arn, "<root_account>", Some(quiet));
+    truth.entry("aws.iam.root.not_used").or_default().put(root_arn, &format!("root of {}", account.id), Some(quiet));
 
     for user in reported.users() {
+        // The report knows no ids: somebody is a name and a moment, and so is a key.
         let arn = reported.user_arn(&user.name);
-        let mut put = |check: &'static str, id: String, name: &str, conforms: Option<bool>| {
-            truth.entry(check).or_default().put(id, name, conforms);
+        let id = format!("{arn} of {}", moment(user.created));
+        let mut put = |check: &'static str, id: &str, name: &str, conforms: Option<bool>| {
+            truth.entry(check).or_default().put(id.to_owned(), name, conforms);
         };
         let console = user.console.as_ref();
-        put("aws.iam.user.console_mfa", arn.clone(), &user.name, console.map(|_| user.mfa));
+        put("aws.iam.user.console_mfa", &id, &user.name, console.map(|_| user.mfa));
         let in_use = console.map(|console| within(console.last_used.unwrap_or(user.created), 90));
-        put("aws.iam.user.console_dormant", arn.clone(), &user.name, in_use);
+        put("aws.iam.user.console_dormant", &id, &user.name, in_use);
         for (key, number) in user.keys.iter().zip(1..) {
-            let (id, name) = (format!("{arn}/key-{number}"), format!("{} key {number}", user.name));
-            let judged =
-                |conforms: fn(&Key, &dyn Fn(i64, i64) -> bool) -> bool| key.active.then(|| conforms(key, &within));
-            put("aws.iam.access_key.rotated", id.clone(), &name, judged(|key, within| within(key.rotated, 90)));
-            let used = judged(|key, within| within(key.last_used.unwrap_or(key.rotated), 45));
-            put("aws.iam.access_key.in_use", id, &name, used);
+            let (id, name) = (format!("{arn} key of {}", moment(key.rotated)), format!("{}, key {number}", user.name));
+            let judged = |conforms: bool| key.active.then_some(conforms);
+            put("aws.iam.access_key.rotated", &id, &name, judged(within(key.rotated, 90)));
+            put("aws.iam.access_key.in_use", &id, &name, judged(within(key.last_used.unwrap_or(key.rotated), 45)));
         }
     }
-    for policy in &account.policies {
-        let judged = !policy.built_in && account.attachments(&policy.name) > 0;
-        let conforms = judged.then(|| !gives_all(policy.in_force()));
+    for policy in account.policies.iter().filter(|policy| !policy.built_in) {
+        let conforms = (account.attachments(&policy.name) > 0).then(|| !gives_all(policy.in_force()));
         let of = truth.entry("aws.iam.policy.no_full_admin").or_default();
-        of.put(account.policy_arn(policy), &policy.name, conforms);
+        of.put(account.unique_id("ANPA", &policy.name), &policy.name, conforms);
     }
     for role in &account.roles {
-        let arn = account.arn("role", &role.path, &role.name);
+        let id = account.unique_id("AROA", &role.name);
         let mut put = |check: &'static str, conforms: Option<bool>| {
-            truth.entry(check).or_default().put(arn.clone(), &role.name, conforms);
+            truth.entry(check).or_default().put(id.clone(), &role.name, conforms);
         };
         put("aws.iam.role.trust_not_public", Some(!trusts_everybody(role)));
         put("aws.iam.role.vendor_external_id", trusts_a_vendor(account, role).then(|| asks_for_external_id(role)));
-        put("aws.iam.role.ci_trust_scoped", Some(scoped(role)));
+        put("aws.iam.role.ci_trust_scoped", scoped(role));
     }
     truth
+}
+
+/// As evidence writes it: `2026-11-22T10:00:00Z`.
+fn moment(millis: i64) -> String {
+    super::xml::moment(millis).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 fn is_admin(account: &Account, user: &User) -> bool {
@@ -103,18 +107,20 @@ fn asks_for_external_id(role: &Role) -> bool {
     statements(&role.trust).iter().all(|s| condition_values(s, "sts:ExternalId").is_some())
 }
 
-fn scoped(role: &Role) -> bool {
+/// Whether pipelines of named repositories alone are let in; `None` where none are.
+fn scoped(role: &Role) -> Option<bool> {
     let from_github =
         |s: &&Value| listed(&s["Principal"]["Federated"]).iter().any(|issuer| issuer.ends_with(GITHUB_ISSUER));
-    let statements = statements(&role.trust);
-    statements.iter().copied().filter(from_github).all(|s| {
+    let statements: Vec<&Value> = statements(&role.trust).into_iter().filter(from_github).collect();
+    let named = |subject: &&str| {
+        let rest = subject.strip_prefix("repo:").unwrap_or(subject);
+        !rest.split(':').next().unwrap_or_default().contains(['*', '?'])
+    };
+    let scoped = |s: &&Value| {
         let subjects = condition_values(s, &format!("{GITHUB_ISSUER}:sub")).unwrap_or_default();
-        let named = |subject: &&str| {
-            let rest = subject.strip_prefix("repo:").unwrap_or(subject);
-            !rest.split(':').next().unwrap_or_default().contains(['*', '?'])
-        };
         !subjects.is_empty() && subjects.iter().all(named)
-    })
+    };
+    (!statements.is_empty()).then(|| statements.iter().all(scoped))
 }
 
 fn statements(policy: &Value) -> Vec<&Value> {

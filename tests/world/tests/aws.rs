@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::service_model::{Element, faults};
@@ -35,12 +36,17 @@ impl<'a> Caller<'a> {
     async fn send(&self, action: &str, more: &str) -> (u16, String) {
         let sts = ["GetCallerIdentity", "AssumeRole"].contains(&action);
         let (service, version) = if sts { ("sts", "2011-06-15") } else { ("iam", "2010-05-08") };
-        let body = format!("Action={action}&Version={version}{more}");
+        self.post(service, format!("Action={action}&Version={version}{more}"), None).await
+    }
+
+    /// Signs a request and sends it; with a target it is one of those in JSON.
+    async fn post(&self, service: &str, body: String, target: Option<&str>) -> (u16, String) {
         let host = self.server.url().replace("http://", "");
         let time = chrono::DateTime::from_timestamp_millis(self.world.now()).unwrap();
         let (date, day) = (time.format("%Y%m%dT%H%M%SZ").to_string(), time.format("%Y%m%d").to_string());
         let mut headers = vec![("host", host), ("x-amz-date", date.clone())];
         headers.extend(self.token.clone().map(|token| ("x-amz-security-token", token)));
+        headers.extend(target.map(|target| ("x-amz-target", target.to_owned())));
         let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
         let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -62,7 +68,8 @@ impl<'a> Caller<'a> {
             request = request.header(name, value);
         }
         let answer = request.send().await.unwrap();
-        assert_eq!(answer.headers()["content-type"], "text/xml");
+        let kind = if target.is_some() { "application/x-amz-json-1.1" } else { "text/xml" };
+        assert_eq!(answer.headers()["content-type"], kind);
         assert!(answer.headers().contains_key("x-amzn-requestid"));
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
@@ -293,6 +300,35 @@ async fn faults_strike_their_action_in_the_words_of_the_service() {
     assert_eq!(calls, [Some(403), Some(403), Some(400), Some(500)]);
 }
 
+#[tokio::test]
+async fn the_trail_names_who_changed_what_newest_first() {
+    let (world, server) = world(40, Posture::Good);
+    world.drift(Drift::AdminPolicyAttached, "dora").unwrap();
+    world.advance(60_000);
+    world.undo(Drift::AdminPolicyAttached, "erik").unwrap();
+    let reader = Caller::new(&world, &server);
+    let target = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents";
+    let lookup = async |asked: Value| {
+        let (status, text) = reader.post("cloudtrail", asked.to_string(), Some(target)).await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let of_iam = json!([{ "AttributeKey": "EventSource", "AttributeValue": "iam.amazonaws.com" }]);
+    let (status, first) =
+        lookup(json!({ "LookupAttributes": of_iam, "StartTime": START / 1000, "MaxResults": 1 })).await;
+    assert_eq!((status, &first["Events"][0]["Username"]), (200, &json!("erik")));
+    let (_, second) = lookup(json!({ "MaxResults": 1, "NextToken": first["NextToken"] })).await;
+    let record: Value = serde_json::from_str(second["Events"][0]["CloudTrailEvent"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&record["eventName"], &record["userIdentity"]["userName"]),
+        (&json!("AttachUserPolicy"), &json!("dora"))
+    );
+    assert_eq!(record["requestParameters"]["userName"], "ivan");
+    assert!(second.get("NextToken").is_none());
+    assert_eq!(lookup(json!({ "StartTime": START / 1000 + 61 })).await.1, json!({ "Events": [] }));
+    world.fault("cloudtrail:LookupEvents", Fault::Denied);
+    assert_eq!(lookup(json!({})).await.1["__type"], "AccessDeniedException");
+}
+
 #[test]
 fn a_good_account_has_nothing_to_find_and_a_mixed_one_each_fault_by_name() {
     let deviating = |world: &World| -> Vec<String> {
@@ -306,10 +342,10 @@ fn a_good_account_has_nothing_to_find_and_a_mixed_one_each_fault_by_name() {
     assert_eq!(
         deviating(&mixed),
         [
-            "aws.iam.access_key.in_use jana key 1",
-            "aws.iam.access_key.in_use lena key 2",
-            "aws.iam.access_key.rotated ivan key 1",
-            "aws.iam.access_key.rotated lena key 2",
+            "aws.iam.access_key.in_use jana, key 1",
+            "aws.iam.access_key.in_use lena, key 2",
+            "aws.iam.access_key.rotated ivan, key 1",
+            "aws.iam.access_key.rotated lena, key 2",
             "aws.iam.password_policy 111122223333",
             "aws.iam.policy.no_full_admin legacy-everything",
             "aws.iam.role.ci_trust_scoped ci-any-branch-of-ours",
@@ -318,7 +354,7 @@ fn a_good_account_has_nothing_to_find_and_a_mixed_one_each_fault_by_name() {
             "aws.iam.role.trust_not_public open",
             "aws.iam.role.vendor_external_id vendor-backup",
             "aws.iam.root.no_access_keys 111122223333",
-            "aws.iam.root.not_used <root_account>",
+            "aws.iam.root.not_used root of 111122223333",
             "aws.iam.user.console_dormant gita",
             "aws.iam.user.console_dormant nora",
             "aws.iam.user.console_mfa finn",
