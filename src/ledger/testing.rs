@@ -1,5 +1,6 @@
 //! Disks for tests: one that is a model and can lose power, and one that ends the process at a named step.
 
+pub mod fuzz;
 mod model_disk;
 
 use std::io;

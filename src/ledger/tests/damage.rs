@@ -59,7 +59,7 @@ fn frames(content: &[u8]) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn a_single_changed_byte_in_any_file_is_detected_and_its_file_named() {
+fn invariant_10_a_single_changed_byte_in_any_file_is_detected_and_its_file_named() {
     let disk = ledger_with_bodies();
     let report = verify(&disk);
     assert_eq!((report.exit_code(Level::Signed), report.bodies), (0, 3), "{report:#?}");
@@ -85,7 +85,7 @@ fn a_single_changed_byte_in_any_file_is_detected_and_its_file_named() {
 }
 
 #[test]
-fn damage_in_an_entry_names_file_offset_and_entry_and_is_left_as_it_is() {
+fn invariant_09_damage_in_an_entry_names_file_offset_and_entry_and_is_left_as_it_is() {
     let disk = small_ledger(4);
     let content = disk.content(&segment(0)).unwrap();
     let (offset, _) = frames(&content)[2];

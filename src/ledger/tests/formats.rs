@@ -4,7 +4,7 @@ use ledger::note::{self, NoteError, SigningKey, VerifierKey};
 use ledger::{Checkpoint, CheckpointError, Hash, SignedCheckpoint, TlogProof, leaf_hash, node_hash};
 use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
 
-use crate::support::{ORIGIN, key};
+use crate::support::{ORIGIN, key, small_ledger};
 
 /// The example of C2SP signed-note v1.0.0.
 const SPEC_KEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
@@ -177,5 +177,33 @@ fn a_changed_byte_of_a_proof_file_is_noticed_everywhere_but_in_its_unsigned_extr
         let holds = String::from_utf8(bytes).ok().and_then(|text| text.parse::<TlogProof>().ok());
         let holds = holds.is_some_and(|proof| proof.verify(b"b", &[key().verifier()]).is_ok());
         assert!(!holds, "byte {at} of {text}");
+    }
+}
+
+#[test]
+fn a_proof_file_is_enough_for_a_verifier_made_of_other_peoples_crates() {
+    let disk = small_ledger(6);
+    let reader = ledger::Reader::open_on(disk.shared(), crate::support::dir());
+    let vkey = reader.named_key().unwrap().unwrap().to_string();
+    for index in 0..reader.size().unwrap() {
+        let (entry, text) = (reader.entry(index).unwrap(), reader.tlog_proof(index).unwrap().to_string());
+
+        // From here on nothing of ours: the specification's lines, signed_note and tlog_tiles.
+        let accepted = |entry: &[u8], text: &str| {
+            let (proof, note) = text.split_once("\n\n").unwrap();
+            let mut lines = proof.lines();
+            assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
+            let stated: u64 = lines.next().unwrap().strip_prefix("index ").unwrap().parse().unwrap();
+            let path: Vec<_> = lines.map(|line| tlog_tiles::Hash::parse_hash(line).unwrap()).collect();
+            let note = Note::from_bytes(note.as_bytes()).unwrap();
+            let known = VerifierList::new(vec![Box::new(StandardVerifier::new(&vkey).unwrap())]);
+            let signed = note.verify(&known).is_ok_and(|(known, _)| known.len() == 1);
+            let checkpoint = tlog_tiles::Checkpoint::from_bytes(note.text()).unwrap();
+            let leaf = tlog_tiles::record_hash(entry);
+            signed && tlog_tiles::check_record(&path, checkpoint.size(), *checkpoint.hash(), stated, leaf).is_ok()
+        };
+        assert!(accepted(&entry, &text), "{text}");
+        assert!(!accepted(b"another entry", &text));
+        assert!(!accepted(&entry, &text.replace(&format!("index {index}\n"), &format!("index {}\n", index ^ 1))));
     }
 }

@@ -37,7 +37,7 @@ fn a_process_that_appends_until_it_is_ended() {
 }
 
 #[test]
-fn a_process_ended_at_any_step_loses_nothing_that_it_acknowledged() {
+fn invariant_01_a_process_ended_at_any_step_loses_nothing_that_it_acknowledged() {
     let home = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
     for nth in 1..=4 {

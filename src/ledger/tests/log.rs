@@ -115,7 +115,7 @@ fn an_empty_folder_is_no_ledger_and_a_used_one_is_refused() {
 }
 
 #[test]
-fn two_writers_cannot_be_open_at_once_not_even_on_a_copy_with_the_same_guard() {
+fn invariant_05_two_writers_cannot_be_open_at_once_not_even_on_a_copy_with_the_same_guard() {
     let disk = small_ledger(1);
     let (_log, _) = open(&disk).unwrap();
     assert!(matches!(open(&disk), Err(OpenError::Locked(_))));
@@ -147,7 +147,7 @@ fn another_key_is_refused() {
 }
 
 #[test]
-fn an_older_copy_of_the_data_under_a_newer_guard_is_refused_with_both_sizes() {
+fn invariant_06_an_older_copy_of_the_data_under_a_newer_guard_is_refused_with_both_sizes() {
     let disk = small_ledger(2);
     let older: Vec<_> =
         disk.files_below(dir()).into_iter().map(|file| (file.clone(), disk.content(&file).unwrap())).collect();
@@ -167,7 +167,7 @@ fn an_older_copy_of_the_data_under_a_newer_guard_is_refused_with_both_sizes() {
 }
 
 #[test]
-fn an_older_guard_under_newer_data_is_refused() {
+fn invariant_06_an_older_guard_under_newer_data_is_refused() {
     let disk = small_ledger(2);
     let older = disk.content(&guard().join("high-water")).unwrap();
     let (mut log, _) = open(&disk).unwrap();

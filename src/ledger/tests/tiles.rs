@@ -77,7 +77,7 @@ fn accepted_by_others(folder: &Path, expected: &[Vec<u8>]) {
 }
 
 #[test]
-fn an_export_is_accepted_by_another_reading_at_every_size_and_carried_on_as_the_ledger_grows() {
+fn invariant_29_an_export_is_accepted_by_another_reading_at_every_size_and_carried_on_as_the_ledger_grows() {
     let home = tempfile::tempdir().unwrap();
     let (dir, guard, out) = (home.path().join("ledger"), home.path().join("guard"), home.path().join("out/tiles"));
     let mut log = Log::create(RealDisk::shared(), &dir, &guard, key(), &genesis()).unwrap();
