@@ -17,6 +17,7 @@ use crate::clock::{SystemClock, SystemRandom};
 use crate::config::Settings;
 use crate::daemon::Daemon;
 use crate::earlier::Recorded;
+use crate::evidence::Joined;
 use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
@@ -70,6 +71,7 @@ pub fn surroundings(
         clock,
         secrets: Arc::new(SystemSecrets),
         bodies: Arc::new(Bodies(store.clone())),
+        evidence: Arc::new(Joined(store.clone())),
         jitter: Arc::new(Spread(random)),
         conditional: Some(Arc::new(Recorded::new(store))),
         clients: Clients::default(),

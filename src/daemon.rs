@@ -3,12 +3,12 @@
 //! One task decides ([`crate::schedule::due`]) and starts runs; each run is a task of its own; one task tells people.
 //! Everything else, pages and API and metrics, only reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::entry::{ClockStep, Fact, Schedule as ScheduleFact};
-use domain::{Clock, Duration, StreamId, Timestamp, Trigger, in_full};
+use domain::{Clock, Duration, SourceId, StreamId, Timestamp, Trigger, in_full};
 use query::Query;
 use store::{Read, Store, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -149,8 +149,10 @@ impl Daemon {
         runs: &mut JoinSet<Ended>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let at_once = self.loaded().settings.limits.runs_at_once as usize;
+        let loaded = self.loaded();
+        let at_once = loaded.settings.limits.runs_at_once as usize;
         let mut wake: Option<Timestamp> = None;
+        let under_way = under_way(streams, now);
         for (stream, state) in streams.iter_mut() {
             loop {
                 match due(state, now) {
@@ -172,6 +174,12 @@ impl Daemon {
                         self.news.notify_one();
                     }
                     Decision::Start(_) if runs.len() >= at_once => break,
+                    // A join that has no slot to keep looks when what it joins has been read; the end of that wakes us.
+                    Decision::Start(Trigger::Event | Trigger::CatchUp)
+                        if loaded.joined_by(&stream.source()).iter().any(|joined| under_way.contains(joined)) =>
+                    {
+                        break;
+                    }
                     Decision::Start(trigger) => {
                         let id = stream.clone();
                         let intent = self.blocking(move |daemon| pipeline::intend(&daemon.store, &id, trigger)).await;
@@ -248,7 +256,12 @@ impl Daemon {
             state.ended(self.clock.now());
         }
         match result {
-            Ok(done) => self.metrics.settled(&stream, &done),
+            Ok(done) => {
+                self.metrics.settled(&stream, &done);
+                if done.changed {
+                    self.look_again(streams, &stream.source());
+                }
+            }
             Err(JudgeError::Store(error)) => return Err(error),
             Err(error) => {
                 return Err(StoreError::Stopped(format!("{stream} could not be judged: {}", in_full(&error))));
@@ -256,6 +269,16 @@ impl Daemon {
         }
         self.news.notify_one();
         Ok(())
+    }
+
+    /// Asks for a run of every join of a source's evidence.
+    fn look_again(&self, streams: &mut BTreeMap<StreamId, StreamState>, changed: &SourceId) {
+        let loaded = self.loaded();
+        for (stream, state) in streams {
+            if loaded.joined_by(&stream.source()).contains(changed) {
+                state.request(Trigger::Event);
+            }
+        }
     }
 
     async fn answer(
@@ -412,6 +435,14 @@ impl Daemon {
             Err(error) => Err(StoreError::Stopped(format!("a task broke off: {error}")).into()),
         }
     }
+}
+
+/// The sources that are being asked, or are about to be.
+fn under_way(streams: &BTreeMap<StreamId, StreamState>, now: Timestamp) -> BTreeSet<SourceId> {
+    let asked = |state: &StreamState| {
+        state.running_since().is_some() || matches!(due(state, now), Decision::Start(_) | Decision::Interrupted(_))
+    };
+    streams.iter().filter(|(_, state)| asked(state)).map(|(stream, _)| stream.source()).collect()
 }
 
 /// Notices that the clock went another way than time did.

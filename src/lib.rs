@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod earlier;
+pub mod evidence;
 pub mod judge;
 pub mod knowledge;
 pub mod loaded;

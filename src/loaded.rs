@@ -56,10 +56,27 @@ impl Loaded {
         all.into_iter().find(|(_, source)| source.id().is_ok_and(|known| known == *id)).map(|(_, source)| source)
     }
 
+    /// The sources whose recorded evidence a source joins; none for one that asks for itself.
+    pub fn joined_by(&self, source: &SourceId) -> Vec<SourceId> {
+        self.source(source).map(|source| source.joins()).unwrap_or_default()
+    }
+
     /// What the connector says of a stream's collector.
     pub fn collector(&self, stream: &StreamId) -> Option<&'static CollectorSpec> {
         let collectors = self.source(&stream.source())?.kind().collectors;
         collectors.iter().find(|collector| collector.name == stream.collector().as_str())
+    }
+
+    /// Every stream in the order in which one look at everything says most: what is joined comes before what joins it.
+    pub fn streams_in_order(&self) -> Vec<Stream> {
+        let joins: Vec<Vec<SourceId>> = self.settings.sources.all().iter().map(|(_, source)| source.joins()).collect();
+        let place = |source: &SourceId| {
+            let joined = joins.iter().filter_map(|joined| joined.iter().position(|known| known == source)).max();
+            (!self.joined_by(source).is_empty(), joined.map_or(0, |place| place + 1))
+        };
+        let mut streams: Vec<Stream> = self.streams().collect();
+        streams.sort_by_key(|stream| place(&stream.id.source()));
+        streams
     }
 
     /// Every stream of every source. Names and schedules were found right when the settings were read.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::entry::{Intent, Missed, MissedReason, TreeHead};
+use domain::entry::{Fact, Intent, Missed, MissedReason, TreeHead};
 use domain::{BodyId, CollectionRun, Gap, GapReason, Outcome, StreamId, Timestamp, Trigger, UnknownActor};
 use kit::{BodySink, SinkError};
-use store::{Read, Receipt, Store, StoreError};
+use store::{Read, ReadError, Receipt, Store, StoreError};
 
 use crate::judge::{self, Consequences, JudgeError};
 use crate::knowledge::Knowledge;
@@ -36,6 +36,8 @@ pub struct Done {
     pub judged: Option<Consequences>,
     /// Findings that changed.
     pub findings: u64,
+    /// Whether its populations differ from those of the stream's run before: then whoever joins them should look again.
+    pub changed: bool,
 }
 
 /// Records that a run is about to begin.
@@ -56,7 +58,19 @@ pub fn settle(
     let receipt = tracing::info_span!("record").in_scope(|| store.record_run(intent, run))?;
     let judged = tracing::info_span!("evaluate").in_scope(|| judge::judge_last(store, knowledge, &run.stream))?;
     let findings = tracing::info_span!("conclude").in_scope(|| judge::conclude(store, knowledge, now))?;
-    Ok(Done { run: receipt, outcome: run.outcome, judged, findings })
+    let changed = changed(store, receipt.entry)?;
+    Ok(Done { run: receipt, outcome: run.outcome, judged, findings, changed })
+}
+
+/// Whether a run's populations differ from those of the run before.
+fn changed(store: &Store, entry: u64) -> Result<bool, ReadError> {
+    let run = |entry| match store.entry(entry)?.map(|entry| entry.fact) {
+        Some(Fact::Run(run)) => Ok(Some(run)),
+        _ => Ok::<_, ReadError>(None),
+    };
+    let Some(now) = run(entry)? else { return Ok(false) };
+    let before = now.prev.map(run).transpose()?.flatten();
+    Ok(before.is_none_or(|before| before.populations != now.populations))
 }
 
 /// Records that an earlier process died during a run.

@@ -39,6 +39,11 @@ pub trait SourceConfig: DeserializeOwned + Serialize + JsonSchema + Clone + Send
     /// The secrets its connector needs, each under the name of its setting.
     fn secrets(&self) -> Vec<(&'static str, &SecretRef)>;
 
+    /// The sources whose recorded evidence it joins, in the order in which they are best asked before it.
+    fn joins(&self) -> Vec<SourceId> {
+        Vec::new()
+    }
+
     /// Makes the connector for one run. Contacts nothing.
     fn connect(&self, credentials: Credentials) -> Result<Box<dyn Connector>, ConnectError>;
 }
@@ -130,6 +135,10 @@ pub trait AnySource: Send + Sync {
     fn manners(&self) -> Manners;
     /// The addresses that belong to it.
     fn transport(&self) -> Transport;
+    /// The sources whose recorded evidence it joins, in the order in which they are best asked before it.
+    fn joins(&self) -> Vec<SourceId> {
+        Vec::new()
+    }
     /// Reads the secrets it names and makes its connector. Contacts nothing.
     fn connect(&self, secrets: &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError>;
 
@@ -191,6 +200,10 @@ impl<T: SourceConfig> AnySource for T {
 
     fn transport(&self) -> Transport {
         SourceConfig::transport(self)
+    }
+
+    fn joins(&self) -> Vec<SourceId> {
+        SourceConfig::joins(self)
     }
 
     fn connect(&self, secrets: &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AnySource, BodySink, Budgets, Clients, CollectorSpec, Conditional, Jitter, Limits, Recorder, RunBuilder, Secrets,
+    AnySource, BodySink, Budgets, Clients, CollectorSpec, Conditional, Evidence, Jitter, Limits, Recorder, RunBuilder, Secrets,
 };
 
 /// How long a collector may take to wind up after its time is over or the run is cancelled.
@@ -35,6 +35,8 @@ pub struct Surroundings {
     pub secrets: Arc<dyn Secrets>,
     /// Keeps bodies.
     pub bodies: Arc<dyn BodySink>,
+    /// Knows what was recorded before, for connectors that join it.
+    pub evidence: Arc<dyn Evidence>,
     /// Spreads waits.
     pub jitter: Arc<dyn Jitter>,
     /// Knows earlier bodies, for sources that answer *not modified*.
@@ -78,6 +80,7 @@ pub async fn run(
         manners,
         clock: Arc::clone(&around.clock),
         bodies: Arc::clone(&around.bodies),
+        evidence: Arc::clone(&around.evidence),
         jitter: Arc::clone(&around.jitter),
         conditional: around.conditional.clone(),
         cancel: around.cancel.clone(),

@@ -35,6 +35,9 @@ pub use client::{Clients, Transport, TransportError};
 mod body;
 pub use body::{BodySink, Conditional, Earlier, SinkError};
 
+mod evidence;
+pub use evidence::{Evidence, EvidenceError, READ, Recorded};
+
 mod recorder;
 pub use recorder::{Answer, Recorder, Unread};
 

@@ -15,8 +15,8 @@ use url::Url;
 use crate::status::{Step, asked_wait, in_words, next_step, unusable};
 use crate::view::Mark;
 use crate::{
-    BodySink, Budget, CallSpec, Conditional, Earlier, Jitter, Limits, Manners, Transport, action_asked, next_link,
-    redact,
+    BodySink, Budget, CallSpec, Conditional, Earlier, Evidence, Jitter, Limits, Manners, Transport, action_asked,
+    next_link, redact,
 };
 
 /// A usable answer.
@@ -86,6 +86,7 @@ pub struct Recorder {
     pub(crate) budget: Arc<Budget>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bodies: Arc<dyn BodySink>,
+    pub(crate) evidence: Arc<dyn Evidence>,
     pub(crate) jitter: Arc<dyn Jitter>,
     pub(crate) conditional: Option<Arc<dyn Conditional>>,
     pub(crate) cancel: CancellationToken,
@@ -231,7 +232,7 @@ impl Recorder {
     }
 
     /// Ends `work` when the run is cancelled or its time is over.
-    async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T, (GapReason, String)> {
+    pub(crate) async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T, (GapReason, String)> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err((GapReason::Cancelled, "the run was cancelled".to_owned())),
@@ -259,6 +260,10 @@ impl Recorder {
 
     /// Enters the exchange into the record before it is sent.
     fn open(&self, call: &'static CallSpec, request: &http::Request<Bytes>, url: &Url) -> Result<u32, Unread> {
+        self.enter(call, request.method().as_str(), redact::address(url))
+    }
+
+    pub(crate) fn enter(&self, call: &'static CallSpec, method: &str, url: String) -> Result<u32, Unread> {
         let now = self.clock.now();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let seq = u32::try_from(log.len()).unwrap_or(u32::MAX);
@@ -269,8 +274,8 @@ impl Recorder {
         log.push(Exchange {
             seq,
             call: call.name.to_owned(),
-            method: request.method().to_string(),
-            url: redact::address(url),
+            method: method.to_owned(),
+            url,
             request_body: None,
             sent: now,
             ended: now,
@@ -289,7 +294,7 @@ impl Recorder {
         Ok(seq)
     }
 
-    fn amend(&self, mark: Mark, change: impl FnOnce(&mut Exchange)) {
+    pub(crate) fn amend(&self, mark: Mark, change: impl FnOnce(&mut Exchange)) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(exchange) = log.get_mut(mark.seq as usize) {
             change(exchange);
@@ -311,7 +316,7 @@ impl Recorder {
         Ok(())
     }
 
-    async fn put(&self, body: Bytes) -> Result<Vec<domain::BodyId>, String> {
+    pub(crate) async fn put(&self, body: Bytes) -> Result<Vec<domain::BodyId>, String> {
         let sink = Arc::clone(&self.bodies);
         let kept = tokio::task::spawn_blocking(move || sink.put(&[body])).await;
         kept.map_err(|_| "the store failed".to_owned())?.map_err(|error| error.to_string())
@@ -421,7 +426,7 @@ impl Recorder {
     }
 
     /// Ends an exchange that got none.
-    fn give_up(&self, mark: Mark, reason: GapReason, why: String) -> Unread {
+    pub(crate) fn give_up(&self, mark: Mark, reason: GapReason, why: String) -> Unread {
         let ended = self.clock.now();
         self.amend(mark, |exchange| {
             exchange.ended = ended;

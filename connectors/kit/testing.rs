@@ -7,6 +7,9 @@
 mod stand_ins;
 pub use stand_ins::{FixedClock, FullWait, MemoryBodies, NoSecrets, OneSecret, surroundings};
 
+mod evidence;
+pub use evidence::{MemoryEvidence, Wrong};
+
 mod fixture;
 pub use fixture::{Fixture, Recorded};
 

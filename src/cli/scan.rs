@@ -23,7 +23,8 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
     let loaded = load(cli, out)?;
     let data = data_dir(cli, Some(&loaded.settings));
     let streams: Vec<_> = loaded
-        .streams()
+        .streams_in_order()
+        .into_iter()
         .filter(|stream| args.source.as_ref().is_none_or(|source| stream.id.source() == *source))
         .filter(|stream| args.stream.as_ref().is_none_or(|wanted| stream.id == *wanted))
         .collect();

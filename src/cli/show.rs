@@ -53,7 +53,6 @@ fn print_entry(view: &EntryView, out: &Output) {
         let mut table = Table::new(&[0, 3]);
         for view in &view.exchanges {
             let exchange = &view.exchange;
-            let status = exchange.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             let tone = if exchange.error.is_some() { Tone::Unseen } else { Tone::Plain };
             let tries = match exchange.tries.len() {
                 0 => String::new(),
@@ -61,7 +60,7 @@ fn print_entry(view: &EntryView, out: &Output) {
             };
             table.toned([
                 (format!("/{}", exchange.seq), Tone::Faint),
-                (status, tone),
+                (exchange.answer(), tone),
                 (exchange.call.clone(), Tone::Plain),
                 (format!("{} B", exchange.bytes), Tone::Plain),
                 (exchange.ended.since(exchange.sent).to_string(), Tone::Faint),

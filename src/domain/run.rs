@@ -94,6 +94,10 @@ pub enum GapReason {
     OverLimit,
     /// We refused: a redirect, a next link to another host, an undeclared call.
     Refused,
+    /// It was to be read from evidence that was never recorded, or that is too old.
+    NoEvidence,
+    /// What links it to another source is missing, or fits more than one.
+    Unmatched,
     /// The daemon was asked to stop.
     Cancelled,
     /// The process died during the run.
@@ -116,6 +120,8 @@ impl GapReason {
             GapReason::Malformed => "malformed answer",
             GapReason::OverLimit => "over our limit",
             GapReason::Refused => "refused by us",
+            GapReason::NoEvidence => "no fresh evidence",
+            GapReason::Unmatched => "no sure match",
             GapReason::Cancelled => "cancelled",
             GapReason::Interrupted => "interrupted",
         }
@@ -199,6 +205,17 @@ pub struct Exchange {
     /// Why there is no usable answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl Exchange {
+    /// What came of it, in a word: the status, `read` of what was read on this machine, or `no answer`.
+    pub fn answer(&self) -> String {
+        match (self.status, &self.error) {
+            (Some(status), _) => status.to_string(),
+            (None, None) => "read".to_owned(),
+            (None, Some(_)) => "no answer".to_owned(),
+        }
+    }
 }
 
 /// A try that did not count, and how long we waited after it.

@@ -250,6 +250,10 @@ fn first_action(reason: Option<GapReason>, source: &SourceId) -> String {
         }
         Some(GapReason::Throttled) => "let it be asked less often, or raise its limit at the source".to_owned(),
         Some(GapReason::OverLimit) => "raise the limit that was reached, in the settings".to_owned(),
+        Some(GapReason::NoEvidence) => "see why the sources that it joins were not read lately".to_owned(),
+        Some(GapReason::Unmatched) => {
+            "have the address verified where the identity is kept, or add a line to the mapping file".to_owned()
+        }
         _ => "see what could not be read".to_owned(),
     };
     format!("{what}; then: evidenced run-now {source}")

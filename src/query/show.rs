@@ -140,7 +140,7 @@ impl Query<'_> {
                 text.extend(self.read.body(segment)?.unwrap_or_default());
             }
             let body = (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned());
-            let line = format!("{} {}", exchange.call, exchange.status.map_or("no answer".into(), |s| s.to_string()));
+            let line = format!("{} {}", exchange.call, exchange.answer());
             return Ok(Some(RowView { line, exchange: Some(ExchangeView { exchange }), body, ..blank }));
         }
         left -= exchanges.len();

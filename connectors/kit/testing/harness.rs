@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{CollectionRun, Field, GapReason, Outcome, ResourceKey, ResourceType, Trigger};
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::{Day, Fixture, MemoryBodies, Replay, surroundings};
-use crate::{AnySource, CallSpec, Clients, CollectorSpec, Kind, SecondCount};
+use super::{Day, Fixture, MemoryBodies, MemoryEvidence, Replay, Wrong, surroundings};
+use crate::{AnySource, CallSpec, Clients, CollectorSpec, Kind, READ, SecondCount};
 
 /// Makes the configured source for the address where the answers are replayed.
 type MakeSource = dyn Fn(Url) -> Box<dyn AnySource>;
@@ -22,13 +23,20 @@ pub struct Harness {
     fixture: Fixture,
     source: Box<MakeSource>,
     may_be_empty: Vec<&'static str>,
+    evidence: MemoryEvidence,
     clients: Clients,
 }
 
 impl Harness {
     /// A harness for the source that `source` makes of an address.
     pub fn new(fixture: Fixture, source: impl Fn(Url) -> Box<dyn AnySource> + 'static) -> Self {
-        Harness { fixture, source: Box::new(source), may_be_empty: Vec::new(), clients: Clients::default() }
+        let (may_be_empty, evidence, clients) = (Vec::new(), MemoryEvidence::default(), Clients::default());
+        Harness { fixture, source: Box::new(source), may_be_empty, evidence, clients }
+    }
+
+    /// A harness for a source that joins what was recorded before, and asks nobody.
+    pub fn of_evidence(evidence: MemoryEvidence, source: impl Fn() -> Box<dyn AnySource> + 'static) -> Self {
+        Harness { evidence, ..Harness::new(Fixture::default(), move |_| source()) }
     }
 
     /// Calls whose answer may truly be empty, with nothing at the source to tell that from a lost list.
@@ -40,6 +48,29 @@ impl Harness {
     /// Lets one collector ask on a good day.
     pub async fn run(&self, collector: &str) -> CollectionRun {
         self.run_on(collector, Day::Good, None).await.run
+    }
+
+    /// Whatever is wrong with any population that was read, there is a gap, and nothing that was not read has a value.
+    pub async fn bad_evidence(&self, collector: &str) {
+        let good = self.run(collector).await;
+        let mut broken = Vec::new();
+        let mut looked = 0;
+        for kind in self.evidence.kinds() {
+            for wrong in Wrong::ALL {
+                looked += 1;
+                let evidence = self.evidence.clone().wrong(&kind, wrong);
+                let bad = self.run_with(collector, Day::Good, None, evidence).await.run;
+                let gap = bad.gaps.iter().any(|gap| gap.call == format!("{READ} /populations/{kind}"));
+                let verdict = match (gap, bad.outcome) {
+                    (false, _) => Err("no gap names the population".to_owned()),
+                    (true, Outcome::Collected) => Err("the run says that everything was collected".to_owned()),
+                    (true, _) => no_invention(&good, &bad),
+                };
+                broken.extend(verdict.err().map(|promise| format!("{kind} {wrong:?}: {promise}\n{:#?}", bad.gaps)));
+            }
+        }
+        assert!(looked > 0, "{collector}: no evidence to spoil");
+        assert!(broken.is_empty(), "{collector}: {} promises broken\n{}", broken.len(), broken.join("\n"));
     }
 
     /// On a good day the run is what `expected` says. `BLESS=1` in the environment writes the file instead.
@@ -84,6 +115,16 @@ impl Harness {
     }
 
     async fn run_on(&self, collector: &str, day: Day, call: Option<&'static CallSpec>) -> Done {
+        self.run_with(collector, day, call, self.evidence.clone()).await
+    }
+
+    async fn run_with(
+        &self,
+        collector: &str,
+        day: Day,
+        call: Option<&'static CallSpec>,
+        evidence: MemoryEvidence,
+    ) -> Done {
         let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = elsewhere.local_addr().expect("an address");
         let elsewhere_url = Url::parse(&format!("http://{address}/")).expect("an address is a URL");
@@ -100,6 +141,7 @@ impl Harness {
         let bodies = MemoryBodies::default();
         let mut around = surroundings(bodies.clone());
         around.clients = self.clients.clone();
+        around.evidence = Arc::new(evidence);
         if day == Day::Hangs {
             around.limits.headers = Duration::from_millis(60);
             around.limits.tries = 2;
@@ -239,13 +281,15 @@ pub fn check_kind(kind: &Kind) {
         assert!(!collector.calls.is_empty() && !collector.yields.is_empty(), "{}", collector.name);
         for call in collector.calls {
             let (method, path) = call.method_and_path();
-            assert!(matches!(method, "GET" | "POST" | "HEAD"), "{}: not a read", call.name);
+            assert!(matches!(method, "GET" | "POST" | "HEAD" | READ), "{}: not a read", call.name);
             assert!(path.starts_with('/') && !call.purpose.is_empty(), "{}", call.name);
             assert!(call.per_run.0 <= call.per_run.1, "{}: least above most", call.name);
         }
         for yielded in collector.yields {
             assert!(yielded.kind.parse::<ResourceType>().is_ok(), "{} is no type", yielded.kind);
-            assert_eq!(yielded.kind.split('.').next(), Some(kind.name), "{} is of another kind", yielded.kind);
+            // What is joined from several sources is of no single kind; it begins with `x`.
+            let topic = yielded.kind.split('.').next();
+            assert!(topic == Some(kind.name) || topic == Some("x"), "{} is of another kind", yielded.kind);
             assert!(!yielded.fields.is_empty() && !yielded.about.is_empty(), "{}", yielded.kind);
             match yielded.second_count {
                 SecondCount::Call(call) => {

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::MemoryEvidence;
 use crate::{BodySink, Budgets, Clients, Jitter, Limits, SecretError, SecretRef, Secrets, SinkError, Surroundings};
 
 /// A clock that always tells the same time.
@@ -89,6 +90,7 @@ pub fn surroundings(bodies: MemoryBodies) -> Surroundings {
         clock: Arc::new(FixedClock(Timestamp::from_millis(1_795_348_800_000))),
         secrets: Arc::new(OneSecret("a-secret-for-tests".into())),
         bodies: Arc::new(bodies),
+        evidence: Arc::new(MemoryEvidence::default()),
         jitter: Arc::new(FullWait),
         conditional: None,
         clients: Clients::default(),
