@@ -37,9 +37,9 @@ macro_rules! connectors {
 }
 
 connectors! {
-    accounts,
     example,
     keycloak,
+    accounts,
 }
 
 /// The connector to learn from; nobody has such a source.

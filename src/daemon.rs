@@ -3,8 +3,8 @@
 //! One task decides ([`crate::schedule::due`]) and starts runs; each run is a task of its own; one task tells people.
 //! Everything else, pages and API and metrics, only reads.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::entry::{ClockStep, Fact, Schedule as ScheduleFact};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::entry::{Fact, Run};
 use domain::{BodyId, GapReason, Resource, ResourceType, SourceId, StreamId, Timestamp};
 use kit::{Evidence, EvidenceError, Recorded};
-use store::read::population_lines;
 use store::index::Index;
+use store::read::population_lines;
 use store::rows::{RunRow, StreamRow, key};
 use store::{Read, ReadError, Store, fold};
 

@@ -12,6 +12,8 @@ mod daemon;
 #[cfg(test)]
 mod handover;
 #[cfg(test)]
+mod joins;
+#[cfg(test)]
 mod parties;
 #[cfg(test)]
 mod support;

@@ -73,7 +73,9 @@ impl SourceConfig for Config {
     const MANNERS: Manners = Manners {
         concurrency: 1,
         spacing: StdDuration::ZERO,
+        burst: 1,
         throttles: kit::throttles_by_headers,
+        meaning: kit::by_status,
         request_id: &[],
     };
     const GRANT: &'static str = "\

@@ -135,7 +135,7 @@ pub(crate) fn truth(resource: &Resource, field: &str) -> Result<bool, Unknown> {
 }
 
 /// A field of a resource as it was read.
-pub(crate) fn read<'a>(resource: &'a Resource, field: &str) -> Result<&'a serde_json::Value, Unknown> {
+fn read<'a>(resource: &'a Resource, field: &str) -> Result<&'a serde_json::Value, Unknown> {
     match resource.fields.get(field) {
         Some(Field::Read(value)) => Ok(value),
         Some(Field::Unread(reason, why)) => Err(Unknown::new(*reason, format!("{field} was not read: {why}"))),

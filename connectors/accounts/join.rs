@@ -1,10 +1,12 @@
 //! Whose one account is: the decision, from what was read of it and of the identities. Pure.
 
+use std::collections::HashMap;
+
 use domain::{GapReason, Resource, SourceId};
 
-use crate::identities::{Identities, Identity, Unknown, read, text};
+use crate::identities::{Identities, Identity, Unknown, text, truth};
 use crate::mapping::{Mapping, Word};
-use crate::spec::AccountSide;
+use crate::spec::{AccountSide, SignIn};
 
 /// What is needed of one account; the rest of it is not kept in memory.
 #[derive(Debug)]
@@ -18,27 +20,59 @@ pub(crate) struct Account {
 
 impl Account {
     /// Reads an account from a recorded resource.
-    pub(crate) fn of(side: &AccountSide, resource: Resource) -> Account {
-        let (email, can_sign_in) = (text(&resource, side.email), can_sign_in(side, &resource));
+    pub(crate) fn of(side: &AccountSide, keys: &Keys, resource: Resource) -> Account {
+        let email = text(&resource, side.email);
+        let can_sign_in = side.signs_in.as_ref().map_or(Ok(true), |sign_in| keys.or_password(sign_in, &resource));
         Account { email, can_sign_in, id: resource.key.id, name: resource.name }
     }
 }
 
-/// Whether one of the fields lets it sign in; one that does is enough, and none does only when all were read.
-fn can_sign_in(side: &AccountSide, resource: &Resource) -> Result<bool, Unknown> {
-    let mut unread = None;
-    for field in side.signs_in {
-        let value = read(resource, field).and_then(|value| {
-            let truth = value.as_bool().or_else(|| value.as_u64().map(|number| number > 0));
-            truth.ok_or_else(|| Unknown::new(GapReason::Malformed, format!("{field} was recorded as something else")))
-        });
-        match value {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
-            Err(unknown) => unread = unread.or(Some(unknown)),
+/// Which accounts have a key that works, by the name that the keys have for them.
+#[derive(Debug)]
+pub(crate) struct Keys(Result<HashMap<String, Result<bool, Unknown>>, Unknown>);
+
+impl Keys {
+    /// None so far.
+    pub(crate) fn none() -> Keys {
+        Keys(Ok(HashMap::new()))
+    }
+
+    /// They could not be read.
+    pub(crate) fn unread(unknown: Unknown) -> Keys {
+        Keys(Err(unknown))
+    }
+
+    /// Takes in one key.
+    pub(crate) fn add(&mut self, sign_in: &SignIn, key: &Resource) {
+        let holder = match text(key, sign_in.holder) {
+            Ok(Some(holder)) => holder,
+            Ok(None) => return,
+            // It may be anybody's.
+            Err(unknown) => return *self = Keys(Err(unknown)),
+        };
+        let Ok(keys) = &mut self.0 else { return };
+        let known = keys.entry(holder).or_insert(Ok(false));
+        if *known != Ok(true) {
+            match truth(key, sign_in.active) {
+                Ok(false) => {}
+                active => *known = active,
+            }
         }
     }
-    unread.map_or(Ok(side.signs_in.is_empty()), Err)
+
+    /// Whether an account can sign in. One way in is enough; that there is none takes knowing all of them.
+    fn or_password(&self, sign_in: &SignIn, account: &Resource) -> Result<bool, Unknown> {
+        let password = truth(account, sign_in.password);
+        if password == Ok(true) {
+            return password;
+        }
+        let name = text(account, sign_in.name)?.unwrap_or_default();
+        let keys = self.0.as_ref().map_err(Clone::clone)?;
+        match keys.get(&name).cloned().unwrap_or(Ok(false)) {
+            Ok(false) => password,
+            key => key,
+        }
+    }
 }
 
 /// How an account was linked.

@@ -19,7 +19,7 @@ mod spec;
 
 pub use config::Config;
 use identities::{Identities, Unknown};
-use join::Account;
+use join::{Account, Keys};
 use mapping::Mapping;
 use spec::{ACCOUNTS, AccountSide, CLOUD, IDENTITIES, MAPPING};
 
@@ -32,20 +32,30 @@ struct Join {
 impl Connector for Join {
     async fn collect(&self, _: &CollectorName, run: &mut RunBuilder) {
         let recorder = run.recorder();
-        let sides = Sides {
-            mapping: self.mapping(&recorder).await,
-            identities: self.identities(&recorder).await,
-        };
+        let sides = Sides { mapping: self.mapping(&recorder).await, identities: self.identities(&recorder).await };
         for unread in [sides.mapping.as_ref().err(), sides.identities.as_ref().err()].into_iter().flatten() {
             run.missing(unread, &[]);
         }
         for side in ACCOUNTS {
             let mut listed = Some((None, 0));
             for source in self.config.accounts.iter().filter(|source| source.kind() == side.source) {
-                match self.accounts(&recorder, side, source, &sides).await {
+                let (keys, key_mark) = match self.keys(&recorder, side, source).await {
+                    Ok(read) => read,
+                    Err(unread) => {
+                        run.missing(&unread, &[]);
+                        (Keys::unread(Unknown::new(unread.reason, unread.detail)), None)
+                    }
+                };
+                match self.accounts(&recorder, side, source, &keys, &sides).await {
                     Ok((mark, accounts)) => {
                         listed = listed.map(|(_, count)| (Some(mark), count + accounts.len() as u64));
-                        accounts.iter().for_each(|account| run.found(found(side, source, mark, account, &sides)));
+                        for account in &accounts {
+                            let mut found = found(side, source, mark, account, &sides);
+                            if let Some(mark) = key_mark {
+                                found.from(mark);
+                            }
+                            run.found(found);
+                        }
                     }
                     Err(unread) => {
                         listed = None;
@@ -103,27 +113,44 @@ impl Join {
         Ok(known)
     }
 
+    /// The keys of a source's accounts; none where every account can sign in.
+    async fn keys(
+        &self,
+        recorder: &Recorder,
+        side: &AccountSide,
+        source: &SourceId,
+    ) -> Result<(Keys, Option<Mark>), Unread> {
+        let mut keys = Keys::none();
+        let Some(sign_in) = &side.signs_in else { return Ok((keys, None)) };
+        let (mark, recorded) = self.usable(recorder, sign_in.keys, source, recorder.now()).await?;
+        recorder.resources(mark, &recorded, |key| keys.add(sign_in, &key)).await?;
+        Ok((keys, Some(mark)))
+    }
+
     /// The accounts of a source: those of its latest population, or of the latest that was read before the identities were.
     async fn accounts(
         &self,
         recorder: &Recorder,
         side: &AccountSide,
         source: &SourceId,
+        keys: &Keys,
         sides: &Sides,
     ) -> Result<(Mark, Vec<Account>), Unread> {
         let (mut mark, mut recorded) = self.usable(recorder, side.call, source, recorder.now()).await?;
-        if let Some(as_of) = sides.identities.as_ref().ok().map(|known| known.as_of).filter(|as_of| recorded.started > *as_of)
+        if let Some(as_of) =
+            sides.identities.as_ref().ok().map(|known| known.as_of).filter(|as_of| recorded.started > *as_of)
         {
-            (mark, recorded) = self.usable(recorder, side.call, source, as_of).await.map_err(|unread| match unread.reason {
-                GapReason::NoEvidence => Unread {
-                    detail: format!("{source} was read only after the identities were; they are to be read again"),
-                    ..unread
-                },
-                _ => unread,
-            })?;
+            (mark, recorded) =
+                self.usable(recorder, side.call, source, as_of).await.map_err(|unread| match unread.reason {
+                    GapReason::NoEvidence => Unread {
+                        detail: format!("{source} was read only after the identities were; they are to be read again"),
+                        ..unread
+                    },
+                    _ => unread,
+                })?;
         }
         let mut accounts = Vec::new();
-        recorder.resources(mark, &recorded, |resource| accounts.push(Account::of(side, resource))).await?;
+        recorder.resources(mark, &recorded, |resource| accounts.push(Account::of(side, keys, resource))).await?;
         Ok((mark, accounts))
     }
 

@@ -12,6 +12,8 @@ pub(crate) static GITHUB_MEMBERS: CallSpec =
         .times(0, 20);
 pub(crate) static AWS_USERS: CallSpec =
     CallSpec::new("READ /populations/aws.iam.user", &[], "the users of the cloud account").times(0, 200);
+pub(crate) static AWS_KEYS: CallSpec =
+    CallSpec::new("READ /populations/aws.iam.access_key", &[], "which users have a key that works").times(0, 100);
 pub(crate) static MAPPING: CallSpec =
     CallSpec::new("READ /mapping", &[], "accounts that no address links, in the organisation's own words").times(0, 1);
 
@@ -33,10 +35,23 @@ pub(crate) struct AccountSide {
     pub(crate) call: &'static CallSpec,
     /// The field of the address.
     pub(crate) email: &'static str,
-    /// Fields of which one that is true, or above zero, lets it sign in. Empty where every account can.
-    pub(crate) signs_in: &'static [&'static str],
+    /// How it signs in, where not every account can.
+    pub(crate) signs_in: Option<SignIn>,
     /// What each of them becomes.
     pub(crate) yields: &'static str,
+}
+
+/// What lets an account sign in: a password of its own, or a key that belongs to it.
+pub(crate) struct SignIn {
+    /// The field that says whether it has a password.
+    pub(crate) password: &'static str,
+    /// The field that keys name it by.
+    pub(crate) name: &'static str,
+    /// The population of keys, of the same source.
+    pub(crate) keys: &'static CallSpec,
+    /// The fields of a key: the name of its account, and whether it works.
+    pub(crate) holder: &'static str,
+    pub(crate) active: &'static str,
 }
 
 pub(crate) static IDENTITIES: &[IdentitySide] = &[IdentitySide {
@@ -48,12 +63,18 @@ pub(crate) static IDENTITIES: &[IdentitySide] = &[IdentitySide {
 }];
 
 pub(crate) static ACCOUNTS: &[AccountSide] = &[
-    AccountSide { source: "github", call: &GITHUB_MEMBERS, email: "email", signs_in: &[], yields: CODE_HOST },
+    AccountSide { source: "github", call: &GITHUB_MEMBERS, email: "email", signs_in: None, yields: CODE_HOST },
     AccountSide {
         source: "aws",
         call: &AWS_USERS,
         email: "email",
-        signs_in: &["console_access", "active_keys"],
+        signs_in: Some(SignIn {
+            password: "console_access",
+            name: "arn",
+            keys: &AWS_KEYS,
+            holder: "user_arn",
+            active: "active",
+        }),
         yields: CLOUD,
     },
 ];
@@ -64,7 +85,7 @@ pub(crate) static COLLECTORS: &[CollectorSpec] = &[CollectorSpec {
     version: 1,
     about: "Finds whose each account is, in what was recorded of accounts and identities.",
     default_schedule: "52 * * * *",
-    calls: &[MAPPING, KEYCLOAK_USERS, GITHUB_MEMBERS, AWS_USERS],
+    calls: &[MAPPING, KEYCLOAK_USERS, GITHUB_MEMBERS, AWS_USERS, AWS_KEYS],
     yields: &[
         TypeSpec {
             kind: CODE_HOST,

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AnySource, BodySink, Budgets, Clients, CollectorSpec, Conditional, Evidence, Jitter, Limits, Recorder, RunBuilder, Secrets,
+    AnySource, BodySink, Budgets, Clients, CollectorSpec, Conditional, Evidence, Jitter, Limits, Recorder, RunBuilder,
+    Secrets,
 };
 
 /// How long a collector may take to wind up after its time is over or the run is cancelled.

@@ -78,7 +78,8 @@ impl Recorder {
     ) -> Result<(Mark, Option<Recorded>), Unread> {
         let (_, path) = call.method_and_path();
         let kind = path.strip_prefix(POPULATIONS).and_then(|kind| kind.parse::<ResourceType>().ok());
-        let kind = kind.ok_or_else(|| Unread::unsent(call, GapReason::Refused, "the call names no type of resource"))?;
+        let kind =
+            kind.ok_or_else(|| Unread::unsent(call, GapReason::Refused, "the call names no type of resource"))?;
         let mark = self.begin(call, &format!("evidence:{source}/{kind}"))?;
         let (evidence, source) = (Arc::clone(&self.evidence), source.clone());
         let found = self.on_disk(mark, move || evidence.latest(&source, &kind, begun_by)).await?;

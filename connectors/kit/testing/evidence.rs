@@ -126,8 +126,9 @@ impl Evidence for MemoryEvidence {
         kind: &ResourceType,
         begun_by: Timestamp,
     ) -> Result<Option<Recorded>, EvidenceError> {
-        let fits =
-            |recorded: &Recorded| recorded.stream.source() == *source && recorded.kind == *kind && recorded.started <= begun_by;
+        let fits = |recorded: &Recorded| {
+            recorded.stream.source() == *source && recorded.kind == *kind && recorded.started <= begun_by
+        };
         Ok(self.populations.iter().rev().map(|(recorded, _)| recorded).find(|recorded| fits(recorded)).cloned())
     }
 
