@@ -74,6 +74,8 @@ receiver_kinds! {
     webhook,
     /// A Prometheus Alertmanager.
     alertmanager,
+    /// PagerDuty, by its Events API v2.
+    pagerduty,
 }
 
 /// What the settings of one kind of receiver can do.
@@ -408,8 +410,8 @@ silences:
             "receivers[0].webhook.url: must be https; http is for private addresses, with `allow_private: true`",
             "receivers[1].name: there are two receivers of the name chat",
             "receivers[2].name: not a receiver's name: \"On call\"; expected lower-case letters, digits, '-' and '_', at most 63 of them",
-            "receivers[3]: 2 kinds given; expected exactly one of webhook, alertmanager",
-            "receivers[4]: 0 kinds given; expected exactly one of webhook, alertmanager",
+            "receivers[3]: 2 kinds given; expected exactly one of webhook, alertmanager, pagerduty",
+            "receivers[4]: 0 kinds given; expected exactly one of webhook, alertmanager, pagerduty",
             "routes[0].receivers: a route needs at least one receiver",
             "routes[1].receivers[1]: there is no receiver of the name \"pager\"",
             "default_receivers[0]: there is no receiver of the name \"nobody\"",

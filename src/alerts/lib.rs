@@ -14,6 +14,7 @@ mod config;
 mod decide;
 mod dispatch;
 mod notification;
+mod pagerduty;
 mod receiver;
 mod remember;
 pub mod text;
@@ -27,6 +28,7 @@ pub use config::{BuildError, Pattern, Problem, ReceiverSettings, Route, SecretRe
 pub use decide::{Decision, Manner, Plan, Reason, Verdict, decide};
 pub use dispatch::{DeadLetter, Dispatcher, Round, Sent};
 pub use notification::{Notification, Tells};
+pub use pagerduty::Settings as PagerDutySettings;
 pub use receiver::{Answer, Post, Receipt, Receiver, Refusal, SendError, Transport, TransportError};
 pub use remember::{Remembered, Tries};
 pub use webhook::Settings as WebhookSettings;

@@ -34,7 +34,7 @@ alerts:
       #sources: ['keycloak:*']
       #checks: ['keycloak.realm.*']
       classes: [deviation, coverage]
-      receivers: [webhook, alertmanager]
+      receivers: [pagerduty, webhook]
   default_receivers: [alertmanager]
   #silences:
     #- sources: ['keycloak:acme']
