@@ -220,6 +220,27 @@ fn the_example_settings_and_the_examples_of_all_checks_hold() {
 }
 
 #[test]
+fn shells_are_told_of_every_command_and_option() {
+    let help = Command::new(binary()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let named = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let commands: Vec<&str> = named.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"scan") && commands.contains(&"completions"), "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(binary()).args(["completions", shell]).output().unwrap();
+        assert!(output.status.success());
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in commands.iter().copied().chain(["fail-on", "without-secrets", "require"]) {
+            assert!(script.contains(word), "{word} is not in the script for {shell}");
+        }
+    }
+    let (code, _, err) = told(&Command::new(binary()).args(["completions", "tcsh"]).output().unwrap());
+    assert_eq!(code, 2);
+    assert!(err.contains("possible values: bash, zsh, fish"), "{err}");
+}
+
+#[test]
 fn run_now_is_answered_by_the_daemon_and_names_what_it_does_not_know() {
     let (world, _server, setup) = watched(Posture::Good);
     let setup = setup.every("every: 1h");

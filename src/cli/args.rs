@@ -63,6 +63,8 @@ pub enum Command {
     Checks(ChecksArgs),
     /// Work with settings
     Config(ConfigArgs),
+    /// Print what a shell needs to complete commands and options
+    Completions(CompletionsArgs),
 }
 
 /// `init`
@@ -269,6 +271,24 @@ pub enum ChecksCommand {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+/// `completions`
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: Shell,
+}
+
+/// A shell that can complete commands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Shell {
+    /// `source <(evidenced completions bash)`
+    Bash,
+    /// `evidenced completions zsh > "${fpath[1]}/_evidenced"`
+    Zsh,
+    /// `evidenced completions fish > ~/.config/fish/completions/evidenced.fish`
+    Fish,
 }
 
 /// `config`

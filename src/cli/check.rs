@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Exit;
 use super::args::{ChecksArgs, ChecksCommand, Cli, ConfigArgs, ConfigCommand};
-use super::output::{Output, Tone};
+use super::output::{Output, Tone, counted};
 use super::read::{load, settings_path};
 use crate::config;
 
@@ -21,7 +21,7 @@ pub(super) fn checks(cli: &Cli, args: &ChecksArgs, out: &Output) -> anyhow::Resu
             out.note(problem.to_string());
             out.fact(&serde_json::json!({ "problem": problem.headline() }));
         }
-        anyhow::anyhow!("{} in check files", count(problems.len(), "error"))
+        anyhow::anyhow!("{} in check files", counted(problems.len(), "error"))
     })?;
     let outcomes = checks::run_examples(&set);
     let mut failed = 0;
@@ -38,8 +38,8 @@ pub(super) fn checks(cli: &Cli, args: &ChecksArgs, out: &Output) -> anyhow::Resu
     }
     out.line(format!(
         "{} of {}: {}",
-        count(outcomes.len(), "example"),
-        count(set.checks().count(), "check"),
+        counted(outcomes.len(), "example"),
+        counted(set.checks().count(), "check"),
         match failed {
             0 => "all hold".to_owned(),
             n => format!("{n} do not hold"),
@@ -50,7 +50,7 @@ pub(super) fn checks(cli: &Cli, args: &ChecksArgs, out: &Output) -> anyhow::Resu
 
 fn of_folder(dir: &Path, out: &Output) -> Result<checks::CheckSet, Vec<checks::Problem>> {
     let own = checks::Texts { checks: config::texts_in(dir).map_err(unreadable)?, frameworks: Vec::new() };
-    out.note(format!("{} in {}, over the checks of this binary", count(own.checks.len(), "file"), dir.display()));
+    out.note(format!("{} in {}, over the checks of this binary", counted(own.checks.len(), "file"), dir.display()));
     checks::CheckSet::load(&[checks::Texts::embedded(), own])
 }
 
@@ -72,12 +72,12 @@ pub(super) fn config(cli: &Cli, args: &ConfigArgs, out: &Output) -> anyhow::Resu
             let streams = loaded.streams().count();
             let checks = loaded.knowledge.checks.checks().count();
             out.fact(&serde_json::json!({ "ok": true, "sources": sources, "streams": streams, "checks": checks }));
-            let (path, sources) = (settings_path(cli), count(sources, "source"));
+            let (path, sources) = (settings_path(cli), counted(sources, "source"));
             out.line(format!(
                 "{}: {sources}, {}, {}; no errors",
                 path.display(),
-                count(streams, "stream"),
-                count(checks, "check")
+                counted(streams, "stream"),
+                counted(checks, "check")
             ));
         }
     }
@@ -100,10 +100,8 @@ fn secrets_are_there(path: &Path, out: &Output) -> anyhow::Result<()> {
     }
     let headlines: Vec<String> = errors.iter().map(|error| error.problem.headline()).collect();
     out.fact(&serde_json::json!({ "problems": headlines }));
-    anyhow::bail!("{} cannot be read here; with --without-secrets this is not looked at", count(errors.len(), "secret"))
-}
-
-/// `1 error`, `2 errors`.
-fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+    anyhow::bail!(
+        "{} cannot be read here; with --without-secrets this is not looked at",
+        counted(errors.len(), "secret")
+    )
 }

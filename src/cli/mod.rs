@@ -19,6 +19,8 @@ pub use args::{Cli, Command};
 
 use std::process::ExitCode;
 
+use args::Shell;
+use clap::CommandFactory;
 use output::Output;
 
 /// What a command comes to.
@@ -54,6 +56,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// `evidenced completions SHELL`
+fn completions(shell: Shell, out: &Output) -> anyhow::Result<Exit> {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "evidenced", &mut text);
+    out.write(String::from_utf8_lossy(&text).trim_end());
+    Ok(Exit::Ok)
+}
+
 /// Runs one command. Errors are printed here, with everything that caused them; nothing else exits the process.
 pub fn main(cli: Cli) -> ExitCode {
     let out = Output::new(cli.json);
@@ -71,6 +86,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Ledger(args) => ledger::ledger(&cli, args, &out),
         Command::Checks(args) => check::checks(&cli, args, &out),
         Command::Config(args) => check::config(&cli, args, &out),
+        Command::Completions(args) => completions(args.shell, &out),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::demo(&cli, args, &out),
     };

@@ -97,6 +97,25 @@ impl Output {
     }
 }
 
+/// A number with its thousands apart, and what is counted: `1 call`, `1,390 calls`.
+pub(super) fn counted(n: impl TryInto<u64>, what: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    format!("{} {what}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
+/// A number with its thousands apart.
+pub(super) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The tone of an observation.
 pub(super) fn tone_of(value: ObservationValue) -> Tone {
     match value {

@@ -7,7 +7,7 @@ use checks::did_you_mean;
 
 use super::Exit;
 use super::args::{Cli, PermissionsArgs};
-use super::output::{Output, Table, Tone};
+use super::output::{Output, Table, Tone, counted, thousands};
 use super::read::{load, settings_path};
 use crate::knowledge::Knowledge;
 use crate::loaded::Loaded;
@@ -26,7 +26,7 @@ pub(super) fn plan(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     let mut table = Table::new(&[]);
     let heading = ["source", "collector", "schedule", "calls a run", "permissions"];
     table.toned(heading.map(|word| (word.to_owned(), Tone::Faint)));
-    let (mut least_a_day, mut most_a_day, mut collectors) = (0.0, 0.0, 0);
+    let (mut least_a_day, mut most_a_day, mut collectors) = (0.0, 0.0, 0u64);
     let mut sources = BTreeSet::new();
     for stream in loaded.streams() {
         let (least, most) = stream.collector.calls_per_run();
@@ -54,14 +54,15 @@ pub(super) fn plan(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
                 None => stream.schedule.expression().to_owned(),
             },
             calls,
-            permissions.join(" "),
+            permissions.join(", "),
         ]);
     }
     out.line(format!(
-        "{} sources, {collectors} collectors, {} to {} calls a day; nothing has been contacted",
-        sources.len(),
-        rounded(least_a_day),
-        rounded(most_a_day)
+        "{}, {}, {} to {} calls a day; nothing has been contacted",
+        counted(sources.len(), "source"),
+        counted(collectors, "collector"),
+        thousands(rounded(least_a_day)),
+        thousands(rounded(most_a_day))
     ));
     out.line("");
     table.print(out, "");
@@ -69,9 +70,9 @@ pub(super) fn plan(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn rounded(calls: f64) -> String {
+fn rounded(calls: f64) -> u64 {
     let step = if calls < 100.0 { 1.0 } else { 10.0 };
-    format!("{:.0}", (calls / step).round() * step)
+    ((calls / step).round() * step) as u64
 }
 
 /// Which controls no configured source can speak to, by catalogue.
@@ -105,7 +106,10 @@ fn print_blind(loaded: &Loaded, out: &Output) {
         map
     });
     for (kind, checks) in unfed {
-        out.line(format!("no source of kind {kind} is configured: {checks} checks have nothing to look at"));
+        out.line(format!(
+            "no source of kind {kind} is configured: nothing to look at for {}",
+            counted(checks, "check")
+        ));
     }
 }
 

@@ -64,7 +64,10 @@ impl Reading {
             (None, None) => None,
         };
         let data = data_dir(cli, loaded.as_ref().map(|loaded| &loaded.settings));
-        let offline = Offline::open(&data).with_context(|| format!("cannot read {}", data.display()))?;
+        let offline = Offline::open(&data).with_context(|| {
+            let data = data.display();
+            format!("cannot read {data}: --data names another folder, `evidenced init` begins a ledger, `evidenced demo` shows one")
+        })?;
         let knowledge = match loaded {
             Some(loaded) => loaded.knowledge,
             None => Knowledge::embedded().map_err(|e| anyhow::anyhow!("the checks of this binary do not load: {e}"))?,

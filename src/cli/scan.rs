@@ -11,7 +11,7 @@ use store::{Read, Store};
 
 use super::Exit;
 use super::args::{Cli, FailOn, ScanArgs};
-use super::output::{Output, Table, Tone};
+use super::output::{Output, Table, Tone, counted};
 use super::read::{data_dir, load};
 use super::show::print_gaps;
 use crate::clock::{SystemClock, SystemRandom};
@@ -90,12 +90,12 @@ fn progress(out: &Output, stream: &StreamId) -> ProgressBar {
 fn print_run(view: &StreamView, run: &domain::CollectionRun, out: &Output) {
     let tone = if run.outcome == Outcome::Collected { Tone::Good } else { Tone::Unseen };
     out.line(format!(
-        "{}  {}  {} calls, {} resources, {} gaps in {}",
+        "{}  {}  {}, {}, {} in {}",
         out.toned(Tone::Strong, view.stream.as_str()),
         out.toned(tone, run.outcome.as_str()),
-        run.exchanges.len(),
-        run.resource_count(),
-        run.gaps.len(),
+        counted(run.exchanges.len(), "call"),
+        counted(run.resource_count(), "resource"),
+        counted(run.gaps.len(), "gap"),
         run.ended.since(run.started),
     ));
     let blind: Vec<_> = view
@@ -173,7 +173,7 @@ fn finish(
     }
     let size = store.head()?.size;
     let first = entries.first().copied().unwrap_or(size);
-    let deviations = if deviates == 1 { "1 deviation".to_owned() } else { format!("{deviates} deviations") };
+    let deviations = counted(deviates, "deviation");
     let unread = match (incomplete, still_open) {
         (false, _) => "nothing unread".to_owned(),
         (true, 0) => "some of it could not be read: undetermined, not conforming".to_owned(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Exit;
 use super::args::{Cli, ListArgs, Listing, ShowArgs};
 use super::explain::catalogues;
-use super::output::{Output, Table, Tone, tone_of, tone_of_finding, tone_of_severity};
+use super::output::{Output, Table, Tone, counted, tone_of, tone_of_finding, tone_of_severity};
 use super::read::Reading;
 
 /// `evidenced show ADDRESS`
@@ -273,8 +273,10 @@ pub(super) fn print_stream(view: &StreamView, now: domain::Timestamp, out: &Outp
             let tone = if run.gaps == 0 { Tone::Good } else { Tone::Unseen };
             let (outcome, entry) = (out.toned(tone, run.outcome.as_str()), run.entry);
             out.line(format!(
-                "  last     {outcome} {ago} ago, {} calls, {} resources, {} gaps  #{entry}",
-                run.calls, run.resources, run.gaps
+                "  last     {outcome} {ago} ago, {}, {}, {}  #{entry}",
+                counted(run.calls, "call"),
+                counted(run.resources, "resource"),
+                counted(run.gaps, "gap")
             ));
         }
         None => out.line("  last     it has not run yet"),
