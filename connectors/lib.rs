@@ -37,6 +37,7 @@ macro_rules! connectors {
 }
 
 connectors! {
+    aws,
     example,
     keycloak,
     accounts,

@@ -28,6 +28,11 @@ impl Found {
         Found { kind, id: id.into(), name: name.into(), fields: BTreeMap::new(), exchanges: BTreeSet::new() }
     }
 
+    /// The source's id of it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Notes an exchange it was read from.
     pub fn from(&mut self, mark: Mark) -> &mut Self {
         self.exchanges.insert(mark.seq);
