@@ -99,11 +99,9 @@ pub(crate) async fn collect(estate: &Estate, session: &Session, run: &mut RunBui
 fn counts(summary: &Result<Summary, Unread>, gathered: &Gathered<'_>, tally: &mut Tally) -> Result<(), Unread> {
     let summary = summary.as_ref().map_err(Unread::clone)?;
     let (users, groups, policies) = (summary.count("Users")?, summary.count("Groups")?, summary.count("Policies")?);
-    // The summary counts the account's own policies; those of AWS are listed where they are attached.
-    let policies = policies.saturating_add(gathered.listed("aws policies"));
     tally.add(USER, summary.mark, users);
     tally.add(POLICY, summary.mark, policies);
-    let lists = [("users", users), ("groups", groups), ("policies", policies)];
+    let lists = [("users", users), ("groups", groups), ("own policies", policies)];
     match lists.into_iter().find(|(list, counted)| gathered.listed(list) != *counted) {
         None => Ok(()),
         Some((list, counted)) => {
@@ -171,7 +169,7 @@ impl Gathered<'_> {
             self.count("users", users.len());
             for user in users {
                 let read = self.user(user, mark);
-                self.keep(read, USER, run);
+                self.keep(read.map(Some), USER, run);
             }
         }
         for group in page.group_detail_list.iter().flatten() {
@@ -189,7 +187,7 @@ impl Gathered<'_> {
             self.count("roles", roles.len());
             for role in roles {
                 let read = self.role(role, mark);
-                self.keep(read, ROLE, run);
+                self.keep(read.map(Some), ROLE, run);
             }
         }
         if let Some(policies) = page.policies {
@@ -202,9 +200,9 @@ impl Gathered<'_> {
     }
 
     /// An item that cannot be a resource leaves its population incomplete, and rights unsaid.
-    fn keep(&mut self, read: Result<Found, Unread>, kind: &str, run: &mut RunBuilder) {
+    fn keep(&mut self, read: Result<Option<Found>, Unread>, kind: &str, run: &mut RunBuilder) {
         match read {
-            Ok(found) => run.found(found),
+            Ok(found) => found.into_iter().for_each(|found| run.found(found)),
             Err(unread) => {
                 run.missing(&unread, &[kind]);
                 self.doubt = Some(unread);
@@ -256,14 +254,12 @@ impl Gathered<'_> {
         Ok(found)
     }
 
-    fn policy(&mut self, policy: ManagedPolicyDetail, mark: Mark) -> Result<Found, Unread> {
+    /// A policy of the account's own is a resource. Those of AWS are listed where they are attached; what they allow is
+    /// remembered, and their documents, which nobody here can change, are left to the evidence.
+    fn policy(&mut self, policy: ManagedPolicyDetail, mark: Mark) -> Result<Option<Found>, Unread> {
         let (Some(id), Some(name), Some(arn)) = (policy.policy_id, policy.policy_name, policy.arn) else {
             return Err(mark.malformed("a policy without id, name or ARN"));
         };
-        let customer_managed = arn.split(':').nth(4) != Some("aws");
-        if !customer_managed {
-            self.count("aws policies", 1);
-        }
         let versions = policy.policy_version_list.unwrap_or_default();
         let default = versions.iter().find(|version| version.is_default_version);
         let read = document(default.and_then(|version| version.document.as_deref()), mark);
@@ -273,13 +269,17 @@ impl Gathered<'_> {
             }
             Err(unread) => self.doubt = Some(unread.clone()),
         }
+        if arn.split(':').nth(4) == Some("aws") {
+            return Ok(None);
+        }
+        self.count("own policies", 1);
         self.index.add(Subject::Policy(arn.clone()), POLICY, &id);
         let mut found = Found::new(POLICY, id, name);
-        found.from(mark).read("arn", arn).read("customer_managed", customer_managed);
+        found.from(mark).read("arn", arn);
         let missing = || mark.malformed("AttachmentCount is missing");
         found.set("attachment_count", policy.attachment_count.ok_or_else(missing));
         found.set("statements", read.map(|document| document.statements()));
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// What somebody's own policies bring. An empty list may be left out of an answer.

@@ -159,6 +159,7 @@ impl SourceConfig for Config {
     /// IAM's limits are not published; its calls are few and large, and go one by one.
     const MANNERS: Manners = Manners {
         concurrency: 2,
+        burst: 1,
         spacing: Duration::ZERO,
         throttles: kit::throttles_by_headers,
         meaning: super::words::meaning,

@@ -217,8 +217,8 @@ pub(crate) static COLLECTORS: &[CollectorSpec] = &[
             },
             TypeSpec {
                 kind: POLICY,
-                about: "A managed policy: the account's own, and those of AWS that are attached.",
-                fields: &["arn", "customer_managed", "attachment_count", "statements"],
+                about: "A managed policy of the account's own.",
+                fields: &["arn", "attachment_count", "statements"],
                 second_count: SecondCount::Call("iam:GetAccountSummary"),
             },
         ],

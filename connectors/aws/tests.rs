@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{CollectionRun, Field, Gap, GapReason, Outcome};
 use kit::testing::{Fixture, Harness, check_kind};
 use kit::{AnySource, Common, ConnectError, FieldProblem, Kind, Manners, SecretRef, Secrets, Transport};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::*;
@@ -115,4 +115,333 @@ async fn bad_days_of_the_credential_report_are_gaps() {
 #[tokio::test]
 async fn bad_days_of_who_may_do_what_are_gaps() {
     in_small_pages().bad_days("access").await;
+}
+
+#[tokio::test]
+async fn every_posture_is_read_whole() {
+    for folder in ["good", "mixed", "bad"] {
+        for collector in ["account", "credentials", "access"] {
+            let run = harness(folder).run(collector).await;
+            assert_eq!(run.outcome, Outcome::Collected, "{folder} {collector}: {:#?}", run.gaps);
+        }
+    }
+}
+
+/// Which resources of a type the recorder of the fixture knows to be there, by id.
+fn truth(folder: &str, check: &str, verdicts: &[&str]) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(format!("{HERE}/fixtures/{folder}/truth.json")).unwrap();
+    let truth: Value = serde_json::from_str(&text).unwrap();
+    let rows = verdicts.iter().flat_map(|verdict| truth["checks"][check][verdict].as_array().unwrap().clone());
+    rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn resources<'a>(run: &'a CollectionRun, kind: &str) -> BTreeMap<&'a str, &'a BTreeMap<String, Field>> {
+    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| &p.resources);
+    of_kind.map(|r| (r.key.id.as_str(), &r.fields)).collect()
+}
+
+fn value(fields: &BTreeMap<String, Field>, name: &str) -> Value {
+    match &fields[name] {
+        Field::Read(value) => value.clone(),
+        Field::Unread(reason, why) => panic!("{name} is unread: {reason:?} {why}"),
+    }
+}
+
+fn gap<'a>(run: &'a CollectionRun, call: &str) -> &'a Gap {
+    run.gaps.iter().find(|gap| gap.call == call).unwrap_or_else(|| panic!("{call}: no gap among {:#?}", run.gaps))
+}
+
+fn complete(run: &CollectionRun) -> Vec<&str> {
+    run.populations.iter().filter(|p| p.complete).map(|p| p.kind.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_is_read_is_what_the_account_was_made_with() {
+    let all = &["conforms", "deviates", "not_applicable"];
+    for folder in ["good", "mixed", "bad"] {
+        let run = harness(folder).run("credentials").await;
+        let users = resources(&run, spec::USER_ROW);
+        let ids: BTreeSet<String> = users.keys().map(|id| (*id).to_owned()).collect();
+        assert_eq!(ids, truth(folder, "aws.iam.user.console_mfa", all), "{folder}");
+        let without: BTreeSet<String> = users
+            .iter()
+            .filter(|(_, row)| value(row, "password_enabled") == true && value(row, "mfa_active") == false)
+            .map(|(id, _)| (*id).to_owned())
+            .collect();
+        assert_eq!(without, truth(folder, "aws.iam.user.console_mfa", &["deviates"]), "{folder}");
+        let keys: BTreeSet<String> = resources(&run, spec::ACCESS_KEY).keys().map(|id| (*id).to_owned()).collect();
+        assert_eq!(keys, truth(folder, "aws.iam.access_key.rotated", all), "{folder}");
+
+        let run = harness(folder).run("access").await;
+        let policies: BTreeSet<String> = resources(&run, spec::POLICY).keys().map(|id| (*id).to_owned()).collect();
+        assert_eq!(policies, truth(folder, "aws.iam.policy.no_full_admin", all), "{folder}");
+        let text = std::fs::read_to_string(format!("{HERE}/fixtures/{folder}/truth.json")).unwrap();
+        let truth: Value = serde_json::from_str(&text).unwrap();
+        let account = resources(&run, spec::ACCOUNT)[NUMBER];
+        assert_eq!(value(account, "admin_principal_arns"), truth["admins"], "{folder}");
+    }
+}
+
+#[tokio::test]
+async fn small_pages_give_the_same_resources_as_large_ones() {
+    let without_exchanges = |run: CollectionRun| {
+        let resources = run.populations.into_iter().flat_map(|p| p.resources);
+        resources.map(|r| (r.key, r.name, r.fields)).collect::<Vec<_>>()
+    };
+    let (large, small) = (harness("mixed").run("access").await, in_small_pages().run("access").await);
+    assert_eq!(small.outcome, Outcome::Collected, "{:#?}", small.gaps);
+    assert!(small.exchanges.len() > large.exchanges.len() + 3);
+    assert_eq!(without_exchanges(small), without_exchanges(large));
+}
+
+#[tokio::test]
+async fn that_there_is_no_password_rule_is_a_fact_and_no_gap() {
+    let run = harness("bad").run("account").await;
+    assert_eq!(run.outcome, Outcome::Collected, "{:#?}", run.gaps);
+    let account = resources(&run, spec::ACCOUNT)[NUMBER];
+    assert_eq!(value(account, "password_policy_set"), false);
+    assert_eq!(value(account, "min_password_length"), 8);
+}
+
+#[tokio::test]
+async fn a_denied_call_blinds_what_rests_on_it_and_nothing_else() {
+    let denied = |action: &str| {
+        let targets = fixture("denied");
+        let target = format!("/?Action={action}&Version=2010-05-08");
+        let answer = targets.answer("POST", &target).unwrap();
+        Fixture::default().with("POST", &target, answer.status, &answer.body).then(fixture("mixed"))
+    };
+    let harness = |action: &str| Harness::new(denied(action), |url| Box::new(config(url)));
+
+    let run = harness("GetCredentialReport").run("access").await;
+    let gap_found = gap(&run, "iam:GetCredentialReport");
+    assert_eq!(
+        (gap_found.reason, gap_found.permission.as_deref(), gap_found.detail.as_str()),
+        (GapReason::Denied, Some("iam:GetCredentialReport"), "403 AccessDenied")
+    );
+    assert_eq!((&gap_found.fields[..], gap_found.types.len()), (&["aws.iam.user.console_access".to_owned()][..], 0));
+    assert_eq!(complete(&run).len(), 4, "who may do what is known without the report");
+
+    let run = harness("GetCredentialReport").run("credentials").await;
+    assert_eq!(complete(&run), [spec::ACCOUNT]);
+    assert!(matches!(
+        resources(&run, spec::ACCOUNT)[NUMBER]["console_user_names"],
+        Field::Unread(GapReason::Denied, _)
+    ));
+
+    let run = harness("GetAccountPasswordPolicy").run("account").await;
+    let account = resources(&run, spec::ACCOUNT)[NUMBER];
+    assert_eq!(value(account, "account_mfa_enabled"), 1);
+    assert!(matches!(account["min_password_length"], Field::Unread(GapReason::Denied, _)));
+}
+
+#[tokio::test]
+async fn a_reader_that_may_do_nothing_reads_nothing_and_every_permission_is_named() {
+    let mut named = BTreeSet::new();
+    for collector in ["account", "credentials", "access"] {
+        let run = harness("denied").run(collector).await;
+        assert!(matches!(run.outcome, Outcome::Partial), "{collector}: the account itself is listed");
+        for population in run.populations.iter().filter(|p| p.kind.as_str() != spec::ACCOUNT) {
+            assert!(!population.complete && population.resources.is_empty(), "{collector}: {}", population.kind);
+        }
+        named.extend(run.gaps.into_iter().filter_map(|gap| gap.permission));
+    }
+    let mut wanted: BTreeSet<String> =
+        spec::COLLECTORS.iter().flat_map(|c| c.permissions()).map(str::to_owned).collect();
+    for unasked in ["sts:AssumeRole", "cloudtrail:LookupEvents"] {
+        assert!(wanted.remove(unasked));
+    }
+    // Without the first there is nothing to get.
+    assert!(wanted.remove("iam:GetCredentialReport"));
+    assert_eq!(named, wanted);
+}
+
+/// The document that `permissions` prints.
+fn document() -> Value {
+    let grant = Kind::of::<Config>().grant;
+    let (begin, end) = (grant.find("\n{").unwrap(), grant.find("\n}").unwrap());
+    serde_json::from_str(&grant[begin..end + 2]).unwrap()
+}
+
+#[test]
+fn the_policy_to_grant_is_exactly_what_the_calls_need() {
+    let document = document();
+    let statements = document["Statement"].as_array().unwrap();
+    let actions: BTreeSet<&str> = statements
+        .iter()
+        .flat_map(|s| s["Action"].as_array().unwrap())
+        .map(|action| action.as_str().unwrap())
+        .collect();
+    let mut needed: BTreeSet<&str> = spec::COLLECTORS.iter().flat_map(|c| c.permissions()).collect();
+    // That one is for the reader's own account, and stands apart.
+    assert!(needed.remove("sts:AssumeRole") && Kind::of::<Config>().grant.contains("sts:AssumeRole"));
+    assert_eq!(actions, needed);
+    assert!(statements.iter().all(|s| s["Effect"] == "Allow"));
+}
+
+/// Settings with two accounts, each through a role.
+fn two_accounts(url: Url) -> Config {
+    let account = |id: &str| Account {
+        id: id.to_owned(),
+        name: Some(format!("account {id}")),
+        role_arn: Some(format!("arn:aws:iam::{id}:role/evidenced-reader")),
+        external_id: Some("acme-1".to_owned()),
+    };
+    Config { accounts: vec![account(NUMBER), account("222233334444")], ..config(url) }
+}
+
+fn assumed(account: &str, status: u16, body: &str) -> Fixture {
+    let target = format!(
+        "/?Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A{account}%3Arole%2Fevidenced-reader\
+         &RoleSessionName=evidenced&ExternalId=acme-1"
+    );
+    Fixture::default().with("POST", &target, status, body)
+}
+
+const SESSION: &str = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+    <Credentials><AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>a-secret-for-tests</SecretAccessKey>\
+    <SessionToken>a-secret-for-tests</SessionToken><Expiration>2026-11-22T13:00:00Z</Expiration></Credentials>\
+    </AssumeRoleResult></AssumeRoleResponse>";
+const REFUSED: &str = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+    <Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>";
+
+#[tokio::test]
+async fn an_account_that_cannot_be_reached_is_listed_with_everything_unread() {
+    let fixture = assumed(NUMBER, 200, SESSION).then(assumed("222233334444", 403, REFUSED)).then(fixture("mixed"));
+    let harness = Harness::new(fixture, |url| Box::new(two_accounts(url)));
+    for collector in ["account", "credentials", "access"] {
+        let run = harness.run(collector).await;
+        assert_eq!(run.outcome, Outcome::Partial);
+        let accounts = resources(&run, spec::ACCOUNT);
+        assert_eq!(accounts.keys().copied().collect::<Vec<_>>(), [NUMBER, "222233334444"], "{collector}");
+        let unread = |field: &Field| matches!(field, Field::Unread(GapReason::Denied, _));
+        assert!(accounts["222233334444"].values().all(unread), "{collector}");
+        assert!(!accounts[NUMBER].values().any(unread), "{collector}");
+        let gap = gap(&run, "sts:AssumeRole");
+        assert_eq!(gap.detail, "account 222233334444: 403 AccessDenied");
+        assert_eq!(complete(&run), Vec::<&str>::new(), "{collector}: of no type is everything known");
+        let body = format!("{run:?}");
+        assert!(!body.contains("a-secret-for-tests") && !body.contains("ASIAEXAMPLE"));
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_leads_to_another_account_than_the_settings_say_is_not_read() {
+    let fixture = assumed("222233334444", 200, SESSION).then(fixture("mixed"));
+    let harness = Harness::new(fixture, |url| {
+        let mut config = two_accounts(url);
+        config.accounts.remove(0);
+        Box::new(config)
+    });
+    let run = harness.run("account").await;
+    assert_eq!(run.outcome, Outcome::Partial);
+    assert!(gap(&run, "sts:GetCallerIdentity").detail.contains("leads to another account"));
+    assert!(resources(&run, spec::ACCOUNT).contains_key("222233334444"));
+    assert!(resources(&run, spec::VIRTUAL_MFA).is_empty());
+}
+
+/// The mixed account, with the answer to one call made anew.
+fn changed(target: &str, change: impl Fn(&str) -> String) -> Harness {
+    let recorded = fixture("mixed");
+    let answer = recorded.answer("POST", target).unwrap_or_else(|| panic!("{target} is not recorded"));
+    let fixture = Fixture::default().with("POST", target, answer.status, &change(&answer.body)).then(recorded);
+    Harness::new(fixture, |url| Box::new(config(url)))
+}
+
+const DETAILS: &str = "/?Action=GetAccountAuthorizationDetails&Version=2010-05-08&MaxItems=1000";
+
+#[tokio::test]
+async fn a_list_without_a_known_end_is_not_complete() {
+    let table = [
+        ("<IsTruncated>false</IsTruncated>", "", "IsTruncated is missing"),
+        ("<IsTruncated>false</IsTruncated>", "<IsTruncated>true</IsTruncated>", "no Marker"),
+        ("<IsTruncated>false</IsTruncated>", "<IsTruncated>true</IsTruncated><Marker/>", "no Marker"),
+    ];
+    for (from, to, told) in table {
+        let run = changed(DETAILS, |body| body.replace(from, to)).run("access").await;
+        assert!(gap(&run, "iam:GetAccountAuthorizationDetails").detail.contains(told), "{to}: {:#?}", run.gaps);
+        assert_eq!(complete(&run), [spec::ACCOUNT], "{to}");
+        let account = resources(&run, spec::ACCOUNT)[NUMBER];
+        assert!(matches!(account["admin_principal_arns"], Field::Unread(GapReason::Malformed, _)), "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_next_page_that_leads_back_ends_the_walk() {
+    let again = "/?Action=GetAccountAuthorizationDetails&Version=2010-05-08&MaxItems=1000&Marker=again";
+    let body = fixture("mixed").answer("POST", DETAILS).unwrap().body;
+    let body =
+        body.replace("<IsTruncated>false</IsTruncated>", "<IsTruncated>true</IsTruncated><Marker>again</Marker>");
+    let pages = Fixture::default().with("POST", DETAILS, 200, &body).with("POST", again, 200, &body);
+    let run = Harness::new(pages.then(fixture("mixed")), |url| Box::new(config(url))).run("access").await;
+    assert!(gap(&run, "iam:GetAccountAuthorizationDetails").detail.contains("read before"), "{:#?}", run.gaps);
+    assert_eq!(complete(&run), [spec::ACCOUNT]);
+}
+
+#[tokio::test]
+async fn a_list_that_shrank_to_nothing_is_held_against_the_count() {
+    let emptied = |list: &'static str| {
+        changed(DETAILS, move |body| {
+            let (before, rest) = body.split_once(&format!("<{list}>")).unwrap();
+            let (_, after) = rest.split_once(&format!("</{list}>")).unwrap();
+            format!("{before}<{list}/>{after}")
+        })
+    };
+    let run = emptied("UserDetailList").run("access").await;
+    let gap_found = gap(&run, "iam:GetAccountSummary");
+    assert_eq!(gap_found.reason, GapReason::Truncated);
+    assert!(!complete(&run).contains(&spec::USER) && complete(&run).contains(&spec::ROLE), "{:?}", complete(&run));
+    let unread = |run: &CollectionRun| {
+        matches!(resources(run, spec::ACCOUNT)[NUMBER]["admin_principal_arns"], Field::Unread(..))
+    };
+    assert!(unread(&run), "who holds full rights rests on the list of users");
+    for list in ["GroupDetailList", "Policies"] {
+        let run = emptied(list).run("access").await;
+        assert!(unread(&run), "who holds full rights rests on {list}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_leaves_open_who_holds_full_rights() {
+    let run =
+        changed(DETAILS, |body| body.replacen("<PolicyDocument>%7B", "<PolicyDocument>%7C", 1)).run("access").await;
+    assert_eq!(run.outcome, Outcome::Partial);
+    let account = resources(&run, spec::ACCOUNT)[NUMBER];
+    assert!(matches!(account["admin_principal_arns"], Field::Unread(GapReason::Malformed, _)));
+    assert_eq!(complete(&run).len(), 4, "every user, role and policy is known nevertheless");
+}
+
+#[tokio::test]
+async fn throttled_in_the_body_of_an_answer_is_throttled() {
+    let slow = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>\
+        </ErrorResponse>";
+    let target = "/?Action=GetAccountSummary&Version=2010-05-08";
+    let fixture = Fixture::default().with("POST", target, 400, slow).then(fixture("mixed"));
+    let run = Harness::new(fixture, |url| Box::new(config(url))).run("account").await;
+    let gap = gap(&run, "iam:GetAccountSummary");
+    assert_eq!((gap.reason, gap.detail.as_str()), (GapReason::Throttled, "400 Throttling"));
+    let asked = run.exchanges.iter().find(|e| e.call == "iam:GetAccountSummary").unwrap();
+    assert_eq!(asked.tries.len(), 2, "it was tried again first");
+}
+
+#[tokio::test]
+async fn a_report_without_its_root_row_leaves_root_unread_only() {
+    let target = "/?Action=GetCredentialReport&Version=2010-05-08";
+    let run = changed(target, |body| {
+        let (before, rest) = body.split_once("<Content>").unwrap();
+        let (content, after) = rest.split_once("</Content>").unwrap();
+        let table = String::from_utf8(base64(content)).unwrap();
+        let kept: Vec<&str> = table.lines().filter(|line| !line.starts_with("<root_account>")).collect();
+        format!("{before}<Content>{}</Content>{after}", encoded(kept.join("\n").as_bytes()))
+    });
+    let run = run.run("credentials").await;
+    assert_eq!(complete(&run), [spec::ACCESS_KEY, spec::ACCOUNT, spec::USER_ROW]);
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    aws_smithy_types::base64::decode(text.split_whitespace().collect::<String>()).unwrap()
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    aws_smithy_types::base64::encode(bytes)
 }

@@ -61,9 +61,9 @@ import botocore.awsrequest
 import botocore.credentials
 import werkzeug.serving
 from moto.core.responses import ActionResult
-from moto.core.serialize import never_return
+from moto.core.serialize import never_return, url_encode
 from moto.iam.exceptions import ReportNotPresentException, ValidationError
-from moto.iam.models import AccessKeyLastUsed, iam_backends
+from moto.iam.models import AccessKeyLastUsed, ManagedPolicy, iam_backends
 from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.sts.models import sts_backends
@@ -232,6 +232,11 @@ def yes(value):
 for mended in (list_users, list_groups, get_account_authorization_details, generate_credential_report,
                get_credential_report):
     setattr(IamResponse, mended.__name__, mended)
+# Policies have a name and an id there as everywhere, and whom a role trusts is encoded like every other document.
+ManagedPolicy.policy_name = property(lambda policy: policy.name)
+ManagedPolicy.policy_id = property(lambda policy: policy.id)
+IamResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER[
+    "GetAccountAuthorizationDetailsResponse.RoleDetailList.RoleDetail.AssumeRolePolicyDocument"] = url_encode
 # The seed of a second factor leaves AWS once, when the device is made.
 for secret in ("Base32StringSeed", "QRCodePNG"):
     path = f"ListVirtualMFADevicesResponse.VirtualMFADevices.VirtualMFADevice.{secret}"

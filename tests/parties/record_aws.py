@@ -60,7 +60,7 @@ class Recording:
     def walk(self, action, size):
         marker = None
         while True:
-            parameters = ([("Marker", marker)] if marker else []) + [("MaxItems", size)]
+            parameters = [("MaxItems", size)] + ([("Marker", marker)] if marker else [])
             status, text = self.ask("iam", action, parameters)
             found = re.search("<Marker>(.*?)</Marker>", text)
             if status != 200 or "<IsTruncated>true" not in text or not found:
