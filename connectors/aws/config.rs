@@ -48,6 +48,10 @@ pub struct Config {
     /// The profile of the shared files (`~/.aws/config`) to sign in by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// A file with profiles, instead of `~/.aws/config` and `~/.aws/credentials`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/evidenced/aws-profiles")]
+    pub config_file: Option<PathBuf>,
     /// The key to sign in by, instead of a profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_key: Option<AccessKey>,
@@ -184,7 +188,7 @@ impl SourceConfig for Config {
                 "write one such as eu-central-1, or endpoint_url",
             );
         }
-        if self.profile.is_some() && self.access_key.is_some() {
+        if (self.profile.is_some() || self.config_file.is_some()) && self.access_key.is_some() {
             add("access_key".to_owned(), "stands beside a profile", "keep one of the two");
         }
         if self.email_tag.trim().is_empty() {
@@ -260,6 +264,7 @@ impl Config {
             partition: Partition::of(&self.region).unwrap_or_default(),
             addresses: self.addresses().ok_or_else(|| settings("the region is not known"))?,
             profile: self.profile.clone(),
+            config_file: self.config_file.clone(),
             access_key,
             assume_role: self.assume_role.clone(),
             accounts: self.accounts.clone(),

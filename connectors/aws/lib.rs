@@ -6,6 +6,7 @@
 //! listed like any other, with everything about it unread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use domain::CollectorName;
 use kit::view::Mark;
@@ -41,6 +42,7 @@ struct Estate {
     partition: Partition,
     addresses: Addresses,
     profile: Option<String>,
+    config_file: Option<PathBuf>,
     access_key: Option<Keys>,
     assume_role: Option<Role>,
     accounts: Vec<Account>,

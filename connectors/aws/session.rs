@@ -17,6 +17,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -116,7 +117,7 @@ async fn base(estate: &Estate, wire: &Wire) -> Result<Credentials, Unread> {
             let found = provided(estate, wire).await;
             found.map_err(|error| match wire.take_last() {
                 Some(Err(unread)) => words::told(unread),
-                _ => Unread::unsent(&CALLER, GapReason::Unauthenticated, refusal(&error)),
+                _ => Unread::unsent(&CALLER, GapReason::Unauthenticated, refusal(estate, &error)),
             })?
         }
     };
@@ -136,7 +137,10 @@ async fn provided(estate: &Estate, wire: &Wire) -> Result<Credentials, Credentia
         .with_time_source(KitTime(Arc::clone(wire.recorder())))
         .with_sleep_impl(TokioSleep::new())
         .with_retry_config(RetryConfig::disabled());
-    let profile = ProfileFileCredentialsProvider::builder().configure(&conf);
+    let mut profile = ProfileFileCredentialsProvider::builder().configure(&conf);
+    if let Some(path) = &estate.config_file {
+        profile = profile.profile_files(EnvConfigFiles::builder().with_file(EnvConfigFileKind::Config, path).build());
+    }
     if let Some(name) = &estate.profile {
         return profile.profile_name(name).build().provide_credentials().await;
     }
@@ -148,7 +152,7 @@ async fn provided(estate: &Estate, wire: &Wire) -> Result<Credentials, Credentia
 }
 
 /// Why there are no credentials, in words that help, and nothing that a program of others wrote to us.
-fn refusal(error: &CredentialsError) -> String {
+fn refusal(estate: &Estate, error: &CredentialsError) -> String {
     let mut text = String::new();
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = cause {
@@ -162,7 +166,10 @@ fn refusal(error: &CredentialsError) -> String {
         cause = inner.source();
     }
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
-        return "no credentials in the environment or the shared files: set access_key or profile".to_owned();
+        return match &estate.profile {
+            Some(name) => format!("no credentials in the profile {name}, or no such profile"),
+            None => "no credentials in the environment or the shared files: set access_key or profile".to_owned(),
+        };
     }
     let known = text.split("tderr").next().unwrap_or_default().lines().next().unwrap_or_default();
     format!("no credentials: {}", known.chars().take(160).collect::<String>())
