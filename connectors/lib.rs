@@ -37,9 +37,9 @@ macro_rules! connectors {
 }
 
 connectors! {
-    aws,
     example,
     keycloak,
+    aws,
     accounts,
 }
 

@@ -34,7 +34,8 @@ pub struct Config {
     /// Who answers for it: a person or team that alerts are addressed to.
     #[schemars(example = &"cloud-team")]
     pub owner: String,
-    /// Schedules that replace a collector's own, by collector: five cron fields in UTC, or `every: 15m`.
+    /// Schedules that replace a collector's own, by collector: five cron fields, read in `schedules.zone`, or
+    /// `every: 15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub schedules: Option<BTreeMap<CollectorName, String>>,
@@ -47,6 +48,7 @@ pub struct Config {
     pub region: String,
     /// The profile of the shared files (`~/.aws/config`) to sign in by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"evidenced")]
     pub profile: Option<String>,
     /// A file with profiles, instead of `~/.aws/config` and `~/.aws/credentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,6 +66,7 @@ pub struct Config {
     /// Further accounts of your organisation, by number: a role that trusts them trusts no vendor. Those of `accounts`
     /// need not be repeated.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(example = &["444455556666"])]
     pub own_accounts: BTreeSet<String>,
     /// The tag of an IAM user that holds a person's e-mail address. Without the tag, a user name that is an address
     /// counts.
@@ -104,6 +107,7 @@ pub struct Role {
     pub role_arn: String,
     /// The external id that its trust asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"acme-7f3a")]
     pub external_id: Option<String>,
 }
 
@@ -116,12 +120,15 @@ pub struct Account {
     pub id: String,
     /// The name people know it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"production")]
     pub name: Option<String>,
     /// The role to read it through. None: the sign-in itself belongs to this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"arn:aws:iam::111122223333:role/evidenced-reader")]
     pub role_arn: Option<String>,
     /// The external id that the role's trust asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"acme-7f3a")]
     pub external_id: Option<String>,
 }
 

@@ -529,3 +529,137 @@ async fn a_profile_without_credentials_or_with_a_sign_in_for_people_is_told_as_s
         assert!(gap.detail.contains(told) && !gap.detail.contains("a-secret-for-tests"), "{}", gap.detail);
     }
 }
+
+/// The target of CloudTrail's call a day before the time of the tests, or of its page that begins at a token.
+fn lookup(token: &str) -> String {
+    let token = if token.is_empty() { String::new() } else { format!(",\"NextToken\":\"{token}\"") };
+    let source = "{\"AttributeKey\":\"EventSource\",\"AttributeValue\":\"iam.amazonaws.com\"}";
+    format!("/?{{\"LookupAttributes\":[{source}],\"MaxResults\":50{token},\"StartTime\":1795262400}}")
+}
+
+/// One event after CloudTrail's reference: anna did something an hour before the time of the tests.
+fn event(id: &str, name: &str, reads: bool, parameters: &str, rest: &str) -> Value {
+    let record = format!(
+        "{{\"userIdentity\":{{\"type\":\"IAMUser\",\"userName\":\"anna\",\"principalId\":\"AIDAANNA\"}},\
+         \"sourceIPAddress\":\"192.0.2.7\",\"requestParameters\":{parameters}{rest}}}"
+    );
+    serde_json::json!({"EventId": id, "EventName": name, "ReadOnly": reads.to_string(), "EventTime": 1_795_345_200.0,
+        "Username": "anna", "CloudTrailEvent": record})
+}
+
+async fn with_cloudtrail(collector: &str, events: Fixture) -> CollectionRun {
+    let harness =
+        Harness::new(events.then(fixture("mixed")), |url| Box::new(Config { cloudtrail: true, ..config(url) }));
+    harness.run(collector).await
+}
+
+#[tokio::test]
+async fn with_cloudtrail_it_is_known_who_changed_what() {
+    let first = serde_json::json!({"NextToken": "more", "Events": [
+        event("e1", "AttachUserPolicy", false, r#"{"userName": "no-keys", "policyArn": "arn:aws:iam::aws:policy/A"}"#, ""),
+        event("e2", "GetUser", true, r#"{"userName": "no-keys"}"#, ""),
+        event("e3", "DetachUserPolicy", false, r#"{"userName": "no-keys"}"#, ",\"errorCode\": \"AccessDenied\""),
+    ]});
+    let second = serde_json::json!({"Events": [event("e4", "UpdateRole", false, r#"{"roleName": "support"}"#, "")]});
+    let pages = Fixture::default().with("POST", &lookup(""), 200, &first.to_string()).with(
+        "POST",
+        &lookup("more"),
+        200,
+        &second.to_string(),
+    );
+    let run = with_cloudtrail("access", pages).await;
+    assert_eq!(run.outcome, Outcome::Collected, "{:#?}", run.gaps);
+    let (users, roles) = (resources(&run, spec::USER), resources(&run, spec::ROLE));
+    let id_of = |all: &BTreeMap<&str, &BTreeMap<String, Field>>, arn: &str| -> String {
+        all.iter().find(|(_, fields)| value(fields, "arn").as_str().unwrap().ends_with(arn)).unwrap().0.to_string()
+    };
+    let told: Vec<_> = run
+        .changes
+        .as_ref()
+        .unwrap()
+        .iter()
+        .map(|change| {
+            let touches: Vec<&str> = change.touches.iter().map(|key| key.id.as_str()).collect();
+            (change.operation.as_str(), change.actor.as_ref().unwrap().name.as_str(), touches)
+        })
+        .collect();
+    let (user, role) = (id_of(&users, "user/machines/no-keys"), id_of(&roles, "role/support"));
+    assert_eq!(
+        told,
+        [("AttachUserPolicy", "anna", vec![user.as_str(), NUMBER]), ("UpdateRole", "anna", vec![role.as_str()])]
+    );
+}
+
+#[tokio::test]
+async fn a_cloudtrail_that_says_no_names_nobody_and_blinds_nothing() {
+    let refused =
+        r#"{"__type":"AccessDeniedException","Message":"not authorized to perform: cloudtrail:LookupEvents"}"#;
+    let run = with_cloudtrail("access", Fixture::default().with("POST", &lookup(""), 400, refused)).await;
+    assert_eq!(run.changes.as_ref().unwrap_err().reason, "CloudTrail's events could not be read");
+    let gap = gap(&run, "cloudtrail:LookupEvents");
+    assert_eq!((gap.reason, gap.permission.as_deref()), (GapReason::Denied, Some("cloudtrail:LookupEvents")));
+    assert_eq!((run.outcome, complete(&run).len()), (Outcome::Partial, 4));
+
+    let run = harness("mixed").run("access").await;
+    assert_eq!(run.changes.unwrap_err().reason, "CloudTrail is not asked: cloudtrail is off in the settings");
+}
+
+#[test]
+fn settings_that_cannot_be_right_are_told_with_the_remedy() {
+    let url: Url = "https://iam.example.com".parse().unwrap();
+    let problems = |change: fn(&mut Config)| {
+        let mut config = config(url.clone());
+        change(&mut config);
+        config.problems().into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(|_| {}), Vec::<String>::new());
+    assert_eq!(problems(|c| c.profile = Some("reader".to_owned())), ["access_key"]);
+    assert_eq!(problems(|c| c.email_tag = " ".to_owned()), ["email_tag"]);
+    assert_eq!(problems(|c| c.own_accounts = ["1234".to_owned()].into()), ["own_accounts.1234"]);
+    assert_eq!(problems(|c| c.endpoint_url = Some("http://iam.example.com".parse().unwrap())), ["endpoint_url"]);
+    assert_eq!(
+        problems(|c| {
+            c.endpoint_url = None;
+            c.region = "mars-1".to_owned();
+        }),
+        ["region"]
+    );
+    let account = |id: &str, role_arn: Option<&str>, external_id: Option<&str>| Account {
+        id: id.to_owned(),
+        name: None,
+        role_arn: role_arn.map(str::to_owned),
+        external_id: external_id.map(str::to_owned),
+    };
+    let several = vec![
+        account(NUMBER, Some("arn:aws:iam::222233334444:role/a"), None),
+        account(NUMBER, Some("arn:aws:iam::111122223333:user/a"), None),
+        account("12", None, Some("x")),
+    ];
+    let config = Config { accounts: several, ..config(url) };
+    let paths: Vec<String> = config.problems().into_iter().map(|problem| problem.path).collect();
+    assert_eq!(
+        paths,
+        ["accounts[0].role_arn", "accounts[1].id", "accounts[1].role_arn", "accounts[2].id", "accounts[2].external_id"]
+    );
+}
+
+#[test]
+fn only_the_addresses_that_follow_from_the_region_belong_to_the_source() {
+    let addresses = |region: &str, cloudtrail: bool| {
+        let own = config("https://unused.example.com".parse().unwrap());
+        let config = Config { endpoint_url: None, region: region.to_owned(), cloudtrail, ..own };
+        AnySource::transport(&config).addresses.iter().map(Url::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        addresses("eu-central-1", false),
+        ["https://iam.amazonaws.com/", "https://sts.eu-central-1.amazonaws.com/"]
+    );
+    assert_eq!(
+        addresses("cn-northwest-1", true),
+        [
+            "https://iam.cn-north-1.amazonaws.com.cn/",
+            "https://sts.cn-northwest-1.amazonaws.com.cn/",
+            "https://cloudtrail.cn-north-1.amazonaws.com.cn/"
+        ]
+    );
+}

@@ -135,7 +135,8 @@ fn flow(value: &Value) -> String {
     match value {
         Value::String(text)
             if text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/' || c == '…')
-                && !text.contains(": ") =>
+                && !text.contains(": ")
+                && text.parse::<f64>().is_err() =>
         {
             text.clone()
         }
@@ -210,7 +211,8 @@ impl Manual {
         text
     }
 
-    /// Template lines of one setting: with a value when it must be there, left out when it need not.
+    /// Template lines of one setting, those of the settings below it included: with a value when it must be there, left
+    /// out when it need not.
     fn key(&self, indent: usize, mark: &str, path: &[&str], given: Option<Value>) -> String {
         let Some((key, above)) = path.split_last() else { return String::new() };
         let Some(node) = self.at(path) else { return String::new() };
@@ -224,6 +226,18 @@ impl Manual {
             return format!(
                 "{margin}{mark}{key}:\n{inner}{mark}{first}file: /run/secrets/{owner}\n{inner}{second}#env: {variable}\n"
             );
+        }
+        let below = if given.is_none() { self.keys(path) } else { Vec::new() };
+        if !below.is_empty() {
+            let is_list = self.variants(node).iter().any(|variant| variant.get("items").is_some());
+            let indent = if is_list { indent + 4 } else { indent + 2 };
+            let lines: String =
+                below.iter().map(|key| self.key(indent, mark, &[path, &[key.as_str()]].concat(), None)).collect();
+            let lines = match is_list {
+                true => lines.replacen(&format!("{inner}  {mark}"), &format!("{inner}{mark}- "), 1),
+                false => lines,
+            };
+            return format!("{margin}{mark}{key}:\n{lines}");
         }
         let said = given.or_else(|| node.get("examples")?.get(0).cloned()).or_else(|| node.get("default").cloned());
         let shown = said.filter(|value| !value.is_null()).unwrap_or_else(|| match node.get("format") {

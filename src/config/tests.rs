@@ -143,8 +143,8 @@ fn a_left_out_setting_of_the_example_can_be_put_in_by_taking_its_mark_away() {
             let known = manual.settings().iter().any(|path| path.rsplit('.').next() == Some(key));
             known && bare.contains(':') && (bare.ends_with(':') || bare.contains(": ")) && !bare.ends_with('.')
         });
-        // A secret lies in one place, and these folders are of another machine.
-        let other = ["# env:", "# checks_dir:", "# frameworks_dir:", "# ca_file:"];
+        // A secret lies in one place, a sign-in is by key or by profile, and these folders are of another machine.
+        let other = ["# env:", "# profile:", "# config_file:", "# checks_dir:", "# frameworks_dir:", "# ca_file:"];
         match uncommented {
             Some(bare) if !other.iter().any(|other| line.trim_start().starts_with(other)) => {
                 text.push_str(&format!("{margin}{bare}\n"));
@@ -330,7 +330,7 @@ evidenced.yaml:11:13: checks_dir: is empty
             "organisation: Acme Ltd\nsources: {}\n".to_owned(),
             "evidenced.yaml:2:10: sources: there is none, so nothing would be watched
     2 | sources: {}
-      |          ^ add one; `evidenced config example` shows how; kinds: keycloak, accounts",
+      |          ^ add one; `evidenced config example` shows how; kinds: keycloak, aws, accounts",
         ),
         (
             GOOD.replace("organisation: Acme Ltd\n", ""),
