@@ -10,7 +10,7 @@ use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Surroundings, SystemSecrets};
 use sha2::{Digest, Sha256};
 use store::rows::key;
-use store::{InitError, Options, Random, Read, Recovered, Store, StoreError};
+use store::{InitError, Options, Random, Read, ReadError, Recovered, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SystemClock, SystemRandom};
@@ -33,10 +33,20 @@ pub fn init(data: &Path, settings: &Settings, origin: Option<&str>) -> Result<St
     Ok(origin)
 }
 
-/// Opens the store of a data directory. `crash_at` is for crash tests only: the process aborts at that step.
-pub fn open_store(data: &Path, settings: &Settings, crash_at: Option<&str>) -> anyhow::Result<(Store, Recovered)> {
-    let disk = crash_at.map(crash_disk).transpose()?;
+/// Opens the store of a data directory.
+pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
+    let wanted = bad.crash_at.is_some() || bad.room_in.is_some();
+    let disk = wanted.then(|| bad_disk(bad)).transpose()?;
     Ok(Store::open(options(data, settings, disk))?)
+}
+
+/// For tests only: how the disk behaves worse than it does.
+#[derive(Clone, Debug, Default)]
+pub struct BadDisk {
+    /// The process aborts at that step.
+    pub crash_at: Option<String>,
+    /// The free space is what this file says, in bytes, while it is there.
+    pub room_in: Option<PathBuf>,
 }
 
 fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -> Options {
@@ -50,14 +60,14 @@ fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -
 }
 
 #[cfg(feature = "demo")]
-fn crash_disk(step: &str) -> anyhow::Result<ledger::SharedDisk> {
-    let point = step.parse().map_err(|e| anyhow::anyhow!("--crash-at: {e}"))?;
-    Ok(ledger::testing::CrashAt::shared(point))
+fn bad_disk(bad: &BadDisk) -> anyhow::Result<ledger::SharedDisk> {
+    let point = bad.crash_at.as_deref().map(str::parse).transpose().map_err(|e| anyhow::anyhow!("--crash-at: {e}"))?;
+    Ok(ledger::testing::BadDisk::shared(point, bad.room_in.clone()))
 }
 
 #[cfg(not(feature = "demo"))]
-fn crash_disk(_: &str) -> anyhow::Result<ledger::SharedDisk> {
-    bail!("this build cannot crash on purpose")
+fn bad_disk(_: &BadDisk) -> anyhow::Result<ledger::SharedDisk> {
+    bail!("this build has no bad disks")
 }
 
 /// What every run needs.
@@ -101,8 +111,10 @@ impl kit::Jitter for Spread {
 }
 
 /// Records what measures, when it is not what measured last.
-pub fn record_version(store: &Store, loaded: &Loaded) -> anyhow::Result<()> {
-    let checks = serde_json::to_string(&loaded.knowledge.checks.recorded())?;
+pub fn record_version(store: &Store, loaded: &Loaded) -> Result<(), StoreError> {
+    let failed = |e: ReadError| StoreError::Stopped(in_full(&e));
+    let checks = serde_json::to_string(&loaded.knowledge.checks.recorded());
+    let checks = checks.map_err(|e| StoreError::Unwritable(e.to_string()))?;
     let body = store.put_body(checks.as_bytes())?;
     let version = Version {
         program: PROGRAM.to_owned(),
@@ -112,9 +124,9 @@ pub fn record_version(store: &Store, loaded: &Loaded) -> anyhow::Result<()> {
         frameworks: loaded.knowledge.checks.frameworks_digest(),
         checks_body: Some(body),
     };
-    let last =
-        store.index().get(&key::latest("version"))?.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
-    let last = last.map(|entry| store.entry(entry)).transpose()?.flatten().map(|entry| entry.fact);
+    let last = store.index().get(&key::latest("version")).map_err(|e| failed(e.into()))?;
+    let last = last.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+    let last = last.map(|entry| store.entry(entry)).transpose().map_err(failed)?.flatten().map(|entry| entry.fact);
     if last != Some(Fact::Version(version.clone())) {
         store.record_one(Fact::Version(version))?;
     }
@@ -153,22 +165,21 @@ pub struct Start {
     pub loaded: Loaded,
     /// The data directory.
     pub data: PathBuf,
-    /// For crash tests: where to abort.
-    pub crash_at: Option<String>,
+    /// For tests: how the disk misbehaves.
+    pub disk: BadDisk,
     /// Stop when standard input ends.
     pub until_stdin_ends: bool,
 }
 
 /// Runs a daemon until it is asked to stop, or until its store stops.
 pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Result<()> {
-    let (store, recovered) = open_store(&start.data, &start.loaded.settings, start.crash_at.as_deref())
+    let (store, recovered) = open_store(&start.data, &start.loaded.settings, &start.disk)
         .with_context(|| format!("cannot use {}", start.data.display()))?;
     for note in &recovered.notes {
         tracing::warn!(note, "recovered");
     }
     tracing::info!(data = %start.data.display(), entries = store.head()?.size, folded = recovered.folded, "the ledger is open");
     let store = Arc::new(store);
-    record_version(&store, &start.loaded)?;
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     let around = surroundings(&start.loaded, store.clone(), clock.clone(), random);
     metrics.reloaded(true, clock.now());
@@ -197,7 +208,12 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
             told
         }
     });
-    let decided = daemon.decide_and_run(stop.clone()).await;
+    let decided = match daemon.once_there_is_room(&stop, |daemon| record_version(&daemon.store, &daemon.loaded())).await
+    {
+        Ok(Some(())) => daemon.decide_and_run(stop.clone()).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     stop.cancel();
     let told = tokio::time::timeout(Duration::from_secs(2), told).await;
     let ended = decided.and(told.ok().and_then(Result::ok).unwrap_or(Ok(())));
@@ -269,12 +285,11 @@ async fn reload(daemon: Arc<Daemon>, path: PathBuf, stop: CancellationToken) -> 
                 refused = files;
             }
             Some((_, Ok(loaded))) => {
-                let versioned = daemon.blocking(move |daemon| {
-                    record_version(&daemon.store, &loaded).map_err(|e| StoreError::Stopped(format!("{e:#}")))?;
-                    Ok::<_, StoreError>(loaded)
-                });
-                match versioned.await {
-                    Ok(loaded) => {
+                let loaded = Arc::new(loaded);
+                let measures = loaded.clone();
+                match daemon.once_there_is_room(&stop, move |daemon| record_version(&daemon.store, &measures)).await {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(())) => {
                         let (before, after) = (daemon.loaded(), &loaded.settings);
                         let at_start = |settings: &Settings| {
                             (

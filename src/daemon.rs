@@ -7,8 +7,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use domain::entry::{ClockStep, Fact, Schedule as ScheduleFact};
-use domain::{Clock, Duration, SourceId, StreamId, Timestamp, Trigger, in_full};
+use domain::entry::{ClockStep, Fact, MissedReason, Schedule as ScheduleFact};
+use domain::{Clock, Duration, GapReason, SourceId, StreamId, Timestamp, Trigger, in_full};
 use query::Query;
 use store::{Read, Store, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -19,6 +19,7 @@ use tracing::Instrument;
 use crate::judge::{self, JudgeError};
 use crate::loaded::Loaded;
 use crate::pipeline::{self, Done};
+use crate::room::{self, Room};
 use crate::schedule::{Decision, Resumed, Schedule, StreamState, due};
 use crate::telemetry::Metrics;
 
@@ -34,6 +35,8 @@ pub struct Daemon {
     pub around: kit::Surroundings,
     /// Something was recorded that people may have to be told of.
     pub news: Notify,
+    /// Whether the disk has room to keep evidence.
+    pub room: Room,
     loaded: RwLock<Arc<Loaded>>,
     asks: mpsc::Sender<Ask>,
     asked: Mutex<Option<mpsc::Receiver<Ask>>>,
@@ -50,7 +53,10 @@ enum Ask {
 /// A run that ended, or could not be recorded.
 struct Ended {
     stream: StreamId,
-    result: Result<Done, JudgeError>,
+    /// `None` when the daemon ended before there was room to record it.
+    result: Result<Option<Done>, StoreError>,
+    /// There was no room for what it read, so it should read again when there is.
+    starved: bool,
 }
 
 /// The clock is looked at at least this often, so that a step is noticed.
@@ -73,7 +79,17 @@ impl Daemon {
     ) -> Arc<Daemon> {
         let (asks, asked) = mpsc::channel(64);
         let (loaded, asked) = (RwLock::new(Arc::new(loaded)), Mutex::new(Some(asked)));
-        Arc::new(Daemon { clock, store, metrics, around, news: Notify::new(), loaded, asks, asked })
+        Arc::new(Daemon {
+            clock,
+            store,
+            metrics,
+            around,
+            news: Notify::new(),
+            room: Room::default(),
+            loaded,
+            asks,
+            asked,
+        })
     }
 
     /// What is in force: settings, checks, catalogues.
@@ -82,8 +98,8 @@ impl Daemon {
     }
 
     /// Puts other settings in force. Streams are scheduled anew; runs under way end as they began.
-    pub async fn reload(&self, loaded: Loaded) {
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+    pub async fn reload(&self, loaded: Arc<Loaded>) {
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         // The deciding task has ended when nobody takes it: then nothing needs scheduling any more.
         drop(self.asks.send(Ask::Reload).await);
         self.news.notify_one();
@@ -116,27 +132,33 @@ impl Daemon {
             .unwrap_or_else(PoisonError::into_inner)
             .take()
             .ok_or_else(|| StoreError::Stopped("the daemon was started twice".into()))?;
-        let mut streams = self.blocking(Daemon::scheduled).await?;
+        let Some(mut streams) = self.once_there_is_room(&stop, Daemon::scheduled).await? else { return Ok(()) };
         let mut runs: JoinSet<Ended> = JoinSet::new();
         let mut steps = Steps::new(self.clock.now());
         let mut concluded = Timestamp::default();
+        // Other settings are in force, and there was no room to record the schedules they bring.
+        let mut reload_owed = false;
         while !stop.is_cancelled() {
             if let Some(why) = self.store.stopped() {
                 return Err(StoreError::Stopped(why.to_owned()));
             }
             let now = self.clock.now();
-            self.notice_steps(&mut steps, now).await?;
+            self.look_for_room(now).await?;
+            self.notice_steps(&mut steps, &mut streams, now).await?;
             if now.since(concluded) >= CONCLUDE_EVERY {
                 concluded = now;
                 self.conclude().await;
             }
-            let wake = self.act(&mut streams, &mut runs, now).await?;
+            if reload_owed && self.room.missing().is_none() {
+                reload_owed = self.answer(&mut streams, Ask::Reload).await?;
+            }
+            let wake = self.act(&mut streams, &mut runs, &stop, now).await?;
             let wait = wake.map_or(TICK, |wake| wake.since(now).min(TICK));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait.to_std()) => {}
                 Some(ended) = runs.join_next() => self.take_in(&mut streams, ended).await?,
-                Some(ask) = asked.recv() => self.answer(&mut streams, ask).await?,
+                Some(ask) = asked.recv() => reload_owed |= self.answer(&mut streams, ask).await?,
             }
         }
         self.wind_up(&mut streams, runs).await
@@ -147,6 +169,7 @@ impl Daemon {
         self: &Arc<Self>,
         streams: &mut BTreeMap<StreamId, StreamState>,
         runs: &mut JoinSet<Ended>,
+        stop: &CancellationToken,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
         let loaded = self.loaded();
@@ -154,26 +177,37 @@ impl Daemon {
         let mut wake: Option<Timestamp> = None;
         let under_way = under_way(streams, now);
         for (stream, state) in streams.iter_mut() {
+            // A run that waits to be recorded keeps no slot from starting; the disk does.
+            if self.room.missing().is_some() {
+                state.hold(MissedReason::DiskFull, now);
+            }
             loop {
-                match due(state, now) {
+                // Nothing was written when there was no room for it, so nothing is lost but time: it stays owed.
+                let decision = due(state, now);
+                let done = match decision {
                     Decision::Interrupted(open) => {
                         let stream = stream.clone();
-                        self.blocking(move |daemon| {
+                        let done = self.blocking(move |daemon| {
                             let began = daemon.store.entry(open.entry).ok().flatten().map_or(now, |entry| entry.at);
                             pipeline::interrupted(&daemon.store, &stream, open.entry, open.trigger, began)
-                        })
-                        .await?;
-                        state.interrupted();
+                        });
+                        done.await.map(|_| state.interrupted())
                     }
                     Decision::Missed(slots, reason) => {
-                        let stream = stream.clone();
-                        tracing::warn!(%stream, first = %slots.first, last = %slots.last, count = slots.count, reason = reason.as_str(), "missed");
-                        self.metrics.missed(&stream, slots.count);
-                        self.blocking(move |daemon| pipeline::missed(&daemon.store, &stream, slots, reason)).await?;
-                        state.missed(slots, reason);
-                        self.news.notify_one();
+                        let id = stream.clone();
+                        let done = self.blocking(move |daemon| pipeline::missed(&daemon.store, &id, slots, reason));
+                        done.await.map(|_| {
+                            tracing::warn!(%stream, first = %slots.first, last = %slots.last, count = slots.count, reason = reason.as_str(), "missed");
+                            self.metrics.missed(stream, slots.count);
+                            state.missed(slots, reason);
+                            self.news.notify_one();
+                        })
                     }
-                    Decision::Start(_) if runs.len() >= at_once => break,
+                    Decision::Start(_) if self.room.missing().is_some() => break,
+                    Decision::Start(_) if runs.len() >= at_once => {
+                        state.hold(MissedReason::HeldBack, now);
+                        break;
+                    }
                     // A join that has no slot to keep looks when what it joins has been read; the end of that wakes us.
                     Decision::Start(Trigger::Event | Trigger::CatchUp)
                         if loaded.joined_by(&stream.source()).iter().any(|joined| under_way.contains(joined)) =>
@@ -182,26 +216,32 @@ impl Daemon {
                     }
                     Decision::Start(trigger) => {
                         let id = stream.clone();
-                        let intent = self.blocking(move |daemon| pipeline::intend(&daemon.store, &id, trigger)).await;
-                        match intent {
-                            Ok(intent) => {
-                                state.started(trigger, now);
-                                runs.spawn(self.clone().run(stream.clone(), trigger, intent.entry));
-                            }
-                            // Nothing was written, so nothing is lost but time: the slot stays owed until it is late.
-                            Err(StoreError::DiskFull(why)) => {
-                                tracing::error!(%stream, why, "no room to record a run; nothing is collected");
-                                self.metrics.disk_full();
-                                break;
-                            }
-                            Err(error) => return Err(error),
-                        }
+                        let intent = self.blocking(move |daemon| pipeline::intend(&daemon.store, &id, trigger));
+                        intent.await.map(|intent| {
+                            state.started(trigger, now);
+                            runs.spawn(self.clone().run(stream.clone(), trigger, intent.entry, stop.clone()));
+                        })
                     }
                     Decision::Wait(until, _) => {
                         wake = Some(wake.map_or(until, |wake| wake.min(until)));
+                        Ok(())
+                    }
+                    Decision::Idle(_) => Ok(()),
+                };
+                match done {
+                    Ok(()) => {}
+                    Err(StoreError::DiskFull(why)) => {
+                        self.refused(&why).await?;
+                        state.hold(MissedReason::DiskFull, now);
                         break;
                     }
-                    Decision::Idle(_) => break,
+                    Err(error) => return Err(error),
+                }
+                if matches!(decision, Decision::Wait(..) | Decision::Idle(_)) {
+                    if self.room.missing().is_none() {
+                        state.released();
+                    }
+                    break;
                 }
             }
         }
@@ -209,8 +249,9 @@ impl Daemon {
     }
 
     /// One run, from its intent to everything that follows from it.
-    async fn run(self: Arc<Self>, stream: StreamId, trigger: Trigger, intent: u64) -> Ended {
+    async fn run(self: Arc<Self>, stream: StreamId, trigger: Trigger, intent: u64, stop: CancellationToken) -> Ended {
         let span = tracing::info_span!("run", %stream, intent, outcome = tracing::field::Empty);
+        let mut starved = false;
         let result = async {
             let loaded = self.loaded();
             let source = loaded.source(&stream.source());
@@ -227,18 +268,30 @@ impl Daemon {
             };
             tracing::Span::current().record("outcome", run.outcome.as_str());
             self.metrics.run(&run);
-            let (id, now) = (stream.clone(), self.clock.now());
-            let settle = move |daemon: &Daemon| {
-                let done = pipeline::settle(&daemon.store, &daemon.loaded().knowledge, intent, &run, now)?;
-                Ok::<_, JudgeError>((done, run))
+            starved = run.gaps.iter().any(|gap| gap.reason == GapReason::NotKept);
+            let (run, now) = (Arc::new(run), self.clock.now());
+            // Recording and judging are each done once, however often they are tried.
+            let settle = {
+                let run = run.clone();
+                move |daemon: &Daemon| {
+                    let settled = pipeline::settle(&daemon.store, &daemon.loaded().knowledge, intent, &run, now);
+                    settled.map_err(|error| match error {
+                        JudgeError::Store(error) => error,
+                        error => {
+                            StoreError::Stopped(format!("{} could not be judged: {}", run.stream, in_full(&error)))
+                        }
+                    })
+                }
             };
-            let (done, run) = self.blocking(settle).await?;
-            tell_log(&id, &done, &run);
+            let done = self.once_there_is_room(&stop, settle).await?;
+            if let Some(done) = &done {
+                tell_log(&stream, done, &run);
+            }
             Ok(done)
         }
         .instrument(span)
         .await;
-        Ended { stream, result }
+        Ended { stream, result, starved }
     }
 
     /// A run has ended.
@@ -247,24 +300,26 @@ impl Daemon {
         streams: &mut BTreeMap<StreamId, StreamState>,
         ended: Result<Ended, tokio::task::JoinError>,
     ) -> Result<(), StoreError> {
-        let Ended { stream, result } = match ended {
+        let Ended { stream, result, starved } = match ended {
             Ok(ended) => ended,
             // A panic in our own code: the run's intent stays open, and what happened to it is not known.
             Err(error) => return Err(StoreError::Stopped(format!("a run broke off: {error}"))),
         };
         if let Some(state) = streams.get_mut(&stream) {
             state.ended(self.clock.now());
+            if starved {
+                state.request(Trigger::CatchUp);
+            }
         }
-        match result {
-            Ok(done) => {
+        match result? {
+            Some(done) => {
                 self.metrics.settled(&stream, &done);
                 if done.changed {
                     self.look_again(streams, &stream.source());
                 }
             }
-            Err(JudgeError::Store(error)) => return Err(error),
-            Err(error) => {
-                return Err(StoreError::Stopped(format!("{stream} could not be judged: {}", in_full(&error))));
+            None => {
+                tracing::warn!(%stream, "there was no room to record a run; the next start records it as interrupted")
             }
         }
         self.news.notify_one();
@@ -281,11 +336,12 @@ impl Daemon {
         }
     }
 
+    /// Whether there was no room to do what was asked, so that it must be asked again.
     async fn answer(
         self: &Arc<Self>,
         streams: &mut BTreeMap<StreamId, StreamState>,
         ask: Ask,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         match ask {
             Ask::Run(wanted, answer) => {
                 let mut will = Vec::new();
@@ -299,12 +355,19 @@ impl Daemon {
                 drop(answer.send(will));
             }
             Ask::Reload => {
-                let before = std::mem::take(streams);
-                *streams = self.blocking(move |daemon| daemon.rescheduled(before)).await?;
+                let before = streams.clone();
+                match self.blocking(move |daemon| daemon.rescheduled(before)).await {
+                    Ok(rescheduled) => *streams = rescheduled,
+                    Err(StoreError::DiskFull(why)) => {
+                        self.refused(&why).await?;
+                        return Ok(true);
+                    }
+                    Err(error) => return Err(error),
+                }
                 self.conclude().await;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Lets runs under way end and be recorded; what does not end in time is found as interrupted by the next start.
@@ -367,6 +430,7 @@ impl Daemon {
         mut streams: BTreeMap<StreamId, StreamState>,
     ) -> Result<BTreeMap<StreamId, StreamState>, StoreError> {
         let (loaded, now) = (self.loaded(), self.clock.now());
+        let mut facts = Vec::new();
         let wanted: BTreeMap<StreamId, Schedule> =
             loaded.streams().map(|stream| (stream.id, stream.schedule)).collect();
         for (stream, state) in &mut streams {
@@ -374,33 +438,19 @@ impl Daemon {
             let word = |schedule: Option<&Schedule>| schedule.map(|s| (s.expression().to_owned(), s.zone()));
             if word(wanted) != word(have) {
                 let from = state.change_schedule(wanted.cloned(), now);
-                self.record_schedule(stream, wanted, from)?;
+                facts.push(schedule_fact(stream, wanted, from));
             }
         }
         for (stream, schedule) in wanted {
             if let Entry::Vacant(vacant) = streams.entry(stream.clone()) {
-                self.record_schedule(&stream, Some(&schedule), now)?;
+                facts.push(schedule_fact(&stream, Some(&schedule), now));
                 let state = vacant.insert(StreamState::new(stream, schedule, now));
                 // Nobody should wait for the first slot to see whether it works.
                 state.request(Trigger::CatchUp);
             }
         }
+        self.store.record(facts)?;
         Ok(streams)
-    }
-
-    fn record_schedule(
-        &self,
-        stream: &StreamId,
-        schedule: Option<&Schedule>,
-        from: Timestamp,
-    ) -> Result<(), StoreError> {
-        let fact = Fact::Schedule(ScheduleFact {
-            stream: stream.clone(),
-            expression: schedule.map(|schedule| schedule.expression().to_owned()),
-            zone: schedule.and_then(|schedule| schedule.zone()).map(str::to_owned),
-            from,
-        });
-        self.store.record_one(fact).map(drop)
     }
 
     /// Draws the findings again; a failure is told and tried again later.
@@ -408,16 +458,93 @@ impl Daemon {
         let done = self
             .blocking(|daemon| judge::conclude(&daemon.store, &daemon.loaded().knowledge, daemon.clock.now()))
             .await;
-        if let Err(error) = done {
+        // Of a full disk everybody is told already.
+        if let Err(error) = done
+            && !matches!(error, JudgeError::Store(StoreError::DiskFull(_)))
+        {
             tracing::error!(error = in_full(&error), "findings could not be drawn");
         }
     }
 
-    async fn notice_steps(self: &Arc<Self>, steps: &mut Steps, now: Timestamp) -> Result<(), StoreError> {
-        let Some((expected, by)) = steps.look(now) else { return Ok(()) };
-        tracing::warn!(%expected, shown = %now, %by, "the clock was stepped");
-        let fact = Fact::Clock(ClockStep { expected, shown: now, by });
-        self.blocking(move |daemon| daemon.store.record_one(fact)).await.map(drop)
+    async fn notice_steps(
+        self: &Arc<Self>,
+        steps: &mut Steps,
+        streams: &mut BTreeMap<StreamId, StreamState>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Some((expected, by)) = steps.look(now) {
+            tracing::warn!(%expected, shown = %now, %by, "the clock was stepped");
+            streams.values_mut().for_each(|state| state.stepped(expected, now));
+            steps.unsaid.push(Fact::Clock(ClockStep { expected, shown: now, by }));
+            // On a disk that stays full the latest are kept in mind.
+            let over = steps.unsaid.len().saturating_sub(Steps::MOST_UNSAID);
+            steps.unsaid.drain(..over);
+        }
+        if steps.unsaid.is_empty() {
+            return Ok(());
+        }
+        let facts = steps.unsaid.clone();
+        match self.blocking(move |daemon| daemon.store.record(facts)).await {
+            Ok(_) => {
+                steps.unsaid.clear();
+                Ok(())
+            }
+            Err(StoreError::DiskFull(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks how much room the disk has, and tells everybody when that changed.
+    async fn look_for_room(self: &Arc<Self>, now: Timestamp) -> Result<(), StoreError> {
+        let free = self.blocking(|daemon| daemon.store.free_space()).await?;
+        self.tell_room(self.room.look(free, now));
+        if self.blocking(|daemon| room::record(&daemon.store, &daemon.room)).await? {
+            self.news.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The store refused something for want of room.
+    async fn refused(self: &Arc<Self>, why: &str) -> Result<(), StoreError> {
+        let free = self.blocking(|daemon| daemon.store.free_space()).await?;
+        self.tell_room(self.room.refused(why, free, self.clock.now()));
+        Ok(())
+    }
+
+    fn tell_room(&self, step: Option<room::Step>) {
+        match step {
+            Some(room::Step::Lost(why)) => {
+                tracing::error!(why, "the disk is nearly full: nothing is collected until there is room");
+                self.metrics.disk_full(true);
+            }
+            Some(room::Step::Back) => {
+                tracing::info!("the disk has room again: it is collected again");
+                self.metrics.disk_full(false);
+            }
+            None => {}
+        }
+    }
+
+    /// Does something that needs room on the disk; where there is none, waits and does it again. `None` when the daemon
+    /// ends first. What it does, it does whole or not at all, or finds done when it is done again.
+    pub async fn once_there_is_room<T: Send + 'static>(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+        work: impl Fn(&Daemon) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        loop {
+            match self.blocking(work.clone()).await {
+                Err(StoreError::DiskFull(why)) => self.refused(&why).await?,
+                done => return done.map(Some),
+            }
+            while self.room.missing().is_some() {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(None),
+                    () = tokio::time::sleep(TICK.to_std()) => {}
+                }
+                self.look_for_room(self.clock.now()).await?;
+            }
+        }
     }
 
     /// Runs something that waits for the disk, off the threads that serve everybody.
@@ -449,12 +576,16 @@ fn under_way(streams: &BTreeMap<StreamId, StreamState>, now: Timestamp) -> BTree
 struct Steps {
     shown: Timestamp,
     since: tokio::time::Instant,
+    /// Steps that are not recorded yet, for want of room.
+    unsaid: Vec<Fact>,
 }
 
 impl Steps {
     fn new(now: Timestamp) -> Self {
-        Steps { shown: now, since: tokio::time::Instant::now() }
+        Steps { shown: now, since: tokio::time::Instant::now(), unsaid: Vec::new() }
     }
+
+    const MOST_UNSAID: usize = 64;
 
     /// What the clock should show, and by how much it does not, when that is a step.
     fn look(&mut self, now: Timestamp) -> Option<(Timestamp, Duration)> {
@@ -466,6 +597,16 @@ impl Steps {
     }
 }
 
+/// A schedule as the ledger is told of it; `None` when the stream was taken out of the settings.
+fn schedule_fact(stream: &StreamId, schedule: Option<&Schedule>, from: Timestamp) -> Fact {
+    Fact::Schedule(ScheduleFact {
+        stream: stream.clone(),
+        expression: schedule.map(|schedule| schedule.expression().to_owned()),
+        zone: schedule.and_then(|schedule| schedule.zone()).map(str::to_owned),
+        from,
+    })
+}
+
 /// One line per run for whoever watches the log.
 fn tell_log(stream: &StreamId, done: &Done, run: &domain::CollectionRun) {
     let entry = done.run.entry;
@@ -474,11 +615,13 @@ fn tell_log(stream: &StreamId, done: &Done, run: &domain::CollectionRun) {
     match run.outcome {
         domain::Outcome::Collected => tracing::info!(%stream, entry, calls, resources, %took, "collected"),
         outcome => {
-            tracing::warn!(%stream, entry, calls, resources, gaps, %took, outcome = outcome.as_str(), "evidence is incomplete");
-            for gap in run.gaps.iter().take(5) {
-                let permission = gap.permission.as_deref().unwrap_or("");
-                tracing::warn!(%stream, reason = gap.reason.as_str(), call = gap.call, permission, detail = gap.detail, "gap");
-            }
+            // The first gap tells most of it; all of them stand in the entry.
+            let first = run.gaps.first().map_or_else(String::new, |gap| {
+                let needs =
+                    gap.permission.as_ref().map_or_else(String::new, |permission| format!("; needs {permission}"));
+                format!("{} {}: {}{needs}", gap.reason.as_str(), gap.call, gap.detail)
+            });
+            tracing::warn!(%stream, entry, calls, resources, gaps, %took, outcome = outcome.as_str(), first, "evidence is incomplete");
         }
     }
 }

@@ -119,7 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::default();
         app::init(folder.path(), &settings, Some("test.example.com")).unwrap();
-        let store = Arc::new(app::open_store(folder.path(), &settings, None).unwrap().0);
+        let store = Arc::new(app::open_store(folder.path(), &settings, &app::BadDisk::default()).unwrap().0);
         let recorded = Recorded::new(store.clone());
         let stream: StreamId = "github:acme/repositories".parse().unwrap();
         assert!(recorded.earlier(&stream, URL).is_none(), "nothing was recorded yet");

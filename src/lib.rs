@@ -12,6 +12,7 @@ pub mod knowledge;
 pub mod loaded;
 pub mod notify;
 pub mod pipeline;
+pub mod room;
 pub mod schedule;
 pub mod serve;
 pub mod telemetry;

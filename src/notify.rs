@@ -21,6 +21,8 @@ use crate::daemon::Daemon;
 
 /// An alert that ended stays worth telling for this long; after that a receiver that was down all the time is not told.
 const NEWS_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// Deliveries that are kept in mind at most while the disk has no room for them; then nobody is told until it has.
+const MOST_UNRECORDED: usize = 1000;
 /// Alerts are looked at again at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,7 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
     // A daemon that cannot tell anybody should not look as if it could.
     let mut dispatcher = Dispatcher::build(&loaded.settings.alerts, remembered, &secret)
         .map_err(|error| StoreError::Stopped(format!("receivers cannot be set up: {}", in_full(&error))))?;
+    let mut unrecorded = Vec::new();
     while !stop.is_cancelled() {
         let fresh = daemon.loaded();
         if !Arc::ptr_eq(&fresh, &loaded) {
@@ -47,7 +50,7 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
             }
             loaded = fresh;
         }
-        let next = round(&daemon, &mut dispatcher, &network).await?;
+        let next = round(&daemon, &mut dispatcher, &network, &mut unrecorded).await?;
         let now = daemon.clock.now();
         let wait = next.map_or(LOOK_EVERY, |next| next.since(now).min(LOOK_EVERY));
         tokio::select! {
@@ -65,6 +68,7 @@ async fn round(
     daemon: &Arc<Daemon>,
     dispatcher: &mut Dispatcher,
     network: &Network,
+    unrecorded: &mut Vec<Fact>,
 ) -> Result<Option<domain::Timestamp>, StoreError> {
     let alerts = daemon
         .blocking(|daemon| {
@@ -74,6 +78,10 @@ async fn round(
             query.alerts(NEWS_FOR).map_err(|e| StoreError::Stopped(in_full(&e)))
         })
         .await?;
+    keep(daemon, unrecorded).await?;
+    if unrecorded.len() >= MOST_UNRECORDED {
+        return Ok(None);
+    }
     let longest = std::time::Duration::from_nanos(u64::MAX);
     let mut random = || u64::try_from(daemon.around.jitter.below(longest).as_nanos()).unwrap_or(0);
     let round = dispatcher.round(&alerts, network, daemon.clock.as_ref(), &mut random).await;
@@ -93,11 +101,21 @@ async fn round(
     let pending =
         dispatcher.decide(&alerts, daemon.clock.now()).iter().filter(|decision| waits(&decision.verdict)).count();
     daemon.metrics.outbox(pending as u64);
-    let facts: Vec<Fact> = round.deliveries.into_iter().map(Fact::Delivery).collect();
-    if !facts.is_empty() {
-        daemon.blocking(move |daemon| daemon.store.record(facts)).await?;
-    }
+    unrecorded.extend(round.deliveries.into_iter().map(Fact::Delivery));
+    keep(daemon, unrecorded).await?;
     Ok(round.next)
+}
+
+/// Records what people were told. What there is no room for is kept in mind and tried again in the next round; a daemon
+/// that dies before that tells it again, under the same id.
+async fn keep(daemon: &Arc<Daemon>, unrecorded: &mut Vec<Fact>) -> Result<(), StoreError> {
+    let facts = unrecorded.clone();
+    match daemon.blocking(move |daemon| daemon.store.record(facts)).await {
+        Ok(_) => unrecorded.clear(),
+        Err(StoreError::DiskFull(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// What the ledger knows of deliveries.

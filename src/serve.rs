@@ -29,7 +29,12 @@ impl Backend for Window {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.0.store.stopped().map_or(Ok(()), |why| Err(why.to_owned()))
+        if let Some(why) = self.0.store.stopped() {
+            return Err(why.to_owned());
+        }
+        let nearly_full =
+            |missing| format!("the disk is nearly full: {missing}; nothing is collected until there is room");
+        self.0.room.missing().map_or(Ok(()), |missing| Err(nearly_full(missing)))
     }
 
     fn metrics(&self) -> Result<String, String> {

@@ -72,7 +72,11 @@ pub fn start(format: LogFormat) -> Result<(Telemetry, Metrics), TelemetryError> 
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.with_ansi(colour).boxed() };
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).boxed()
+    } else {
+        lines.with_ansi(colour).boxed()
+    };
     let traces = tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer("evidenced")));
     // A second call in one process keeps the first subscriber.
     drop(tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).try_init());
@@ -99,7 +103,7 @@ pub struct Metrics {
     duration: Histogram<f64>,
     changes: Counter<u64>,
     deliveries: Counter<u64>,
-    disk_full: Counter<u64>,
+    disk_full: Gauge<u64>,
     deviations_open: Gauge<u64>,
     coverage_lost: Gauge<u64>,
     last_collected: Gauge<f64>,
@@ -132,7 +136,10 @@ impl Metrics {
                 .build(),
             changes: counter("evidenced.deviation_changes", "Steps in the life of deviations, by stream and step."),
             deliveries: counter("evidenced.deliveries", "Notifications sent, by receiver and result."),
-            disk_full: counter("evidenced.disk_full", "Times that a run was put off because the disk is nearly full."),
+            disk_full: gauge(
+                "evidenced.disk.nearly_full",
+                "1 while nothing is collected for want of room on the disk.",
+            ),
             deviations_open: gauge("evidenced.deviations.open", "Open deviations by severity."),
             coverage_lost: gauge("evidenced.coverage.lost", "1 while a stream does not give complete evidence."),
             last_collected: seconds(
@@ -177,9 +184,9 @@ impl Metrics {
         self.deliveries.add(1, &[KeyValue::new("receiver", receiver.to_owned()), KeyValue::new("result", result)]);
     }
 
-    /// A run was put off for want of room.
-    pub fn disk_full(&self) {
-        self.disk_full.add(1, &[]);
+    /// The disk has too little room to keep evidence, or enough again.
+    pub fn disk_full(&self, full: bool) {
+        self.disk_full.record(u64::from(full), &[]);
     }
 
     /// Notifications that wait.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use domain::entry::{Entry, Fact};
+use domain::entry::{Entry, Fact, MissedReason};
 use domain::{BodyId, Duration, Pseudonym, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
@@ -26,6 +26,8 @@ pub struct Meaning {
     pub judgements: u64,
     /// Slots that were promised up to the last entry, by outcome: collected, partial, failed, missed.
     pub slots: [u64; 4],
+    /// Why slots were missed, and how many for each reason.
+    pub missed: BTreeMap<MissedReason, u64>,
     /// Slots of which nothing is said yet: the daemon ended, and its next start will record them as missed.
     pub pending: u64,
     /// Runs that had begun when the ledger ends.
@@ -138,6 +140,7 @@ impl Audit<'_> {
             Fact::Missed(missed) => {
                 let stream = self.streams.entry(missed.stream.clone()).or_default();
                 stream.settled.push((missed.first, missed.last, number, MISSED));
+                *self.meaning.missed.entry(missed.reason).or_default() += missed.count;
             }
             Fact::Observation(observations) => self.observations(number, observations)?,
             Fact::Deviation(deviation) => {

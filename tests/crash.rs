@@ -4,6 +4,7 @@
 //! After each the ledger is verified from its bytes alone, and the next start goes on from whatever was left.
 
 mod damage;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::FindingValue;
-use world::{Drift, World};
+use world::{Drift, Fault, World};
 
-use crate::support::{Setup, now};
+use crate::support::{Api, Setup, now};
 
 fn world() -> (World, world::Server) {
     let world = World::new(7, 40, now().millis());
@@ -76,4 +76,25 @@ fn findings_are_drawn_for_every_control_and_silence_is_never_in_favour() {
         let control = format!("{}/{}", fact["framework"], fact["control"]);
         assert_ne!(last.insert(control, word.clone()), Some(word), "the same finding twice: {fact}");
     }
+}
+
+#[test]
+fn a_stream_that_waits_for_its_turn_says_so_of_the_slots_it_loses() {
+    let (world, server) = world();
+    let setup = Setup::of_world(&server).with("limits: {runs_at_once: 1}\n");
+    world.fault("GET /admin/realms/{realm}/clients", Fault::Slow(Duration::from_secs(3)));
+    let mut daemon = setup.start();
+    let lost = |api: &Api, collector: &str, reason: &str| {
+        let stream = format!("keycloak:acme/{collector}");
+        api.facts("missed").iter().any(|fact| fact["stream"] == stream && fact["reason"] == reason)
+    };
+    daemon.wait("the slots of those that wait", |api| lost(api, "realm", "held_back").then_some(()));
+    daemon.wait("the slots of the slow one", |api| lost(api, "clients", "still_running").then_some(()));
+    assert!(!lost(daemon.api(), "realm", "not_running"), "the daemon was running");
+    let said = |change: &query::ChangeView| change.detail.ends_with("as many runs as may go on at once were going on");
+    assert!(daemon.api().changes().iter().any(said), "{:#?}", daemon.api().changes());
+    assert_eq!(daemon.stop().0, Some(0));
+    let (exit, said) = setup.verify();
+    assert_eq!(exit, 0, "{said}");
+    assert!(said.contains("as many runs as may go on at once were going on"), "{said}");
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Clock, Exchange, GapReason, StreamId, Timestamp, Try};
+use domain::{Clock, Exchange, GapReason, StreamId, Timestamp, Try, in_full};
 use http::HeaderMap;
 use http::header::{DATE, ETAG, IF_NONE_MATCH, LINK};
 use tokio::sync::SemaphorePermit;
@@ -319,7 +319,7 @@ impl Recorder {
     pub(crate) async fn put(&self, body: Bytes) -> Result<Vec<domain::BodyId>, String> {
         let sink = Arc::clone(&self.bodies);
         let kept = tokio::task::spawn_blocking(move || sink.put(&[body])).await;
-        kept.map_err(|_| "the store failed".to_owned())?.map_err(|error| error.to_string())
+        kept.map_err(|_| "the store failed".to_owned())?.map_err(|error| in_full(&error))
     }
 
     /// Sends the request once and reads the answer to its end, each wait within its own limit.
@@ -415,7 +415,7 @@ impl Recorder {
         let status = if not_modified { 200 } else { status };
         let answer = Answer { mark, status, headers, body: usable };
         match (lost, reason) {
-            (Some(why), _) => Err(mark.unread(GapReason::OverLimit, why)),
+            (Some(why), _) => Err(mark.unread(GapReason::NotKept, why)),
             (None, Some(reason)) => {
                 let unread = mark.unread(reason, in_words(status));
                 let permission = unread.permission.filter(|_| reason == GapReason::Denied);

@@ -378,7 +378,8 @@ async fn an_answer_that_cannot_be_kept_is_not_used() {
     let mut around = around();
     around.bodies = Arc::new(Full);
     let run = collect(&source.url, Arc::new(list_once), &around).await;
-    assert_eq!((run.outcome, only_gap(&run)), (Outcome::Failed, GapReason::OverLimit));
+    assert_eq!((run.outcome, only_gap(&run)), (Outcome::Failed, GapReason::NotKept));
+    assert_eq!(run.gaps[0].detail, "an answer could not be kept: no space left");
     assert!(run.populations[0].resources.is_empty());
 }
 

@@ -85,6 +85,9 @@ pub struct RunArgs {
     /// Abort the process at the N-th step of this kind (append, sync, read_back, guard, sign, publish): for crash tests
     #[arg(long, hide = true, value_name = "STEP:N")]
     pub crash_at: Option<String>,
+    /// Believe this file, in bytes, about the free space on the disk: for tests of a full one
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub room_in: Option<PathBuf>,
     /// Stop when standard input ends: for a parent that must not leave a daemon behind
     #[arg(long, hide = true)]
     pub until_stdin_ends: bool,

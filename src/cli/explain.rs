@@ -1,8 +1,10 @@
 //! `explain`: a control or a check, what speaks to it, on what evidence, and what cannot be seen.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 use checks::did_you_mean;
-use domain::entry::Fact;
+use domain::entry::{Fact, MissedReason};
 use domain::{Bearing, CheckId, ControlId, FrameworkId, StreamId, Timestamp};
 use query::{ControlView, LinkView, Query};
 use store::fold;
@@ -196,22 +198,23 @@ fn runs_in(query: &Query<'_>, stream: &StreamId, period: &Period) -> anyhow::Res
         }
     }
     let mut text = format!("{whole} of {all} runs of {stream} read everything");
-    let count: u64 = missed.iter().map(|slot| missed_count(query, slot.entry)).sum();
+    let mut reasons: BTreeMap<MissedReason, u64> = BTreeMap::new();
+    for slot in &missed {
+        if let Some(Fact::Missed(missed)) = query.read.entry(slot.entry)?.map(|entry| entry.fact) {
+            *reasons.entry(missed.reason).or_default() += missed.count;
+        }
+    }
     if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
+        let count: u64 = reasons.values().sum();
+        let why: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count}: {}", reason.as_str())).collect();
         text.push_str(&format!(
-            "; {count} slots missed between {} and {}",
+            "; {count} slots missed between {} and {} ({})",
             first.first.0.to_the_second(),
-            last.last.0.to_the_second()
+            last.last.0.to_the_second(),
+            why.join("; ")
         ));
     }
     Ok(text)
-}
-
-fn missed_count(query: &Query<'_>, entry: u64) -> u64 {
-    match query.read.entry(entry).ok().flatten().map(|entry| entry.fact) {
-        Some(Fact::Missed(missed)) => missed.count,
-        _ => 1,
-    }
 }
 
 fn explain_check(query: &Query<'_>, check: &checks::Check, out: &Output) -> anyhow::Result<()> {

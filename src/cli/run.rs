@@ -45,7 +45,7 @@ pub(super) fn run(cli: &Cli, args: &RunArgs, out: &Output) -> anyhow::Result<Exi
         path: settings_path(cli),
         loaded,
         data,
-        crash_at: args.crash_at.clone(),
+        disk: app::BadDisk { crash_at: args.crash_at.clone(), room_in: args.room_in.clone() },
         until_stdin_ends: args.until_stdin_ends,
     };
     app::run(start, telemetry, metrics)?;

@@ -37,7 +37,7 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
         app::init(&data, &loaded.settings, None)?;
         out.note(format!("made a data directory in {}", data.display()));
     }
-    let (store, recovered) = app::open_store(&data, &loaded.settings, None).with_context(|| {
+    let (store, recovered) = app::open_store(&data, &loaded.settings, &app::BadDisk::default()).with_context(|| {
         format!("cannot write to {} (with a daemon running, use `evidenced run-now`)", data.display())
     })?;
     for note in recovered.notes {

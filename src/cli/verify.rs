@@ -163,6 +163,9 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
     out.line(format!(
         "slots      {all} were promised and have one outcome each: {collected} collected, {partial} partial, {failed} failed, {missed} missed{under_way}"
     ));
+    for (place, (reason, count)) in meaning.missed.iter().enumerate() {
+        out.line(format!("{}  {count} {}", if place == 0 { "missed   " } else { "         " }, reason.as_str()));
+    }
     if meaning.pending > 0 {
         let pending = meaning.pending;
         out.line(format!(

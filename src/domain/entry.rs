@@ -58,6 +58,8 @@ pub enum Fact {
     Delivery(Delivery),
     /// The clock was stepped.
     Clock(ClockStep),
+    /// The disk became too full to keep evidence, or has room again.
+    Room(Room),
     /// A kind written by a later version.
     #[serde(other)]
     Other,
@@ -95,6 +97,7 @@ impl Fact {
             Fact::Finding(_) => "finding",
             Fact::Delivery(_) => "delivery",
             Fact::Clock(_) => "clock",
+            Fact::Room(_) => "room",
             Fact::Other => "other",
         }
     }
@@ -231,14 +234,32 @@ pub struct PopulationManifest {
     pub reconciled: Option<Reconciliation>,
 }
 
+/// The disk became too full to keep evidence, or has room again. Between the two entries nothing is collected.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Room {
+    /// Whether there is too little room from here on (`true`), or enough again (`false`).
+    pub lost: bool,
+    /// How much there is and how much is needed, in words.
+    pub detail: String,
+    /// The entry that said that there was too little, when this one ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<u64>,
+}
+
 /// Why nobody ran a slot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissedReason {
     /// The daemon was not running.
     NotRunning,
     /// The run before it had not ended.
     StillRunning,
+    /// Its time never came: the clock was set forward past it, or the machine slept through it.
+    ClockStepped,
+    /// As many runs as may go on at once were going on.
+    HeldBack,
+    /// The disk had too little room to keep evidence.
+    DiskFull,
 }
 
 impl MissedReason {
@@ -247,7 +268,15 @@ impl MissedReason {
         match self {
             MissedReason::NotRunning => "the daemon was not running",
             MissedReason::StillRunning => "the run before it was still running",
+            MissedReason::ClockStepped => "the clock was set forward, or the machine slept",
+            MissedReason::HeldBack => "as many runs as may go on at once were going on",
+            MissedReason::DiskFull => "the disk was nearly full",
         }
+    }
+
+    /// Whether a run should make up for the slots: not where one has just brought fresh evidence.
+    pub fn calls_for_catch_up(self) -> bool {
+        self != MissedReason::StillRunning
     }
 }
 

@@ -92,6 +92,8 @@ pub enum GapReason {
     Malformed,
     /// One of our own limits was reached: pages, bytes, items, tries.
     OverLimit,
+    /// The answer could not be kept, so it may not be used: there would be no evidence behind it.
+    NotKept,
     /// We refused: a redirect, a next link to another host, an undeclared call.
     Refused,
     /// It was to be read from evidence that was never recorded, or that is too old.
@@ -119,6 +121,7 @@ impl GapReason {
             GapReason::SourceFault => "source fault",
             GapReason::Malformed => "malformed answer",
             GapReason::OverLimit => "over our limit",
+            GapReason::NotKept => "not kept",
             GapReason::Refused => "refused by us",
             GapReason::NoEvidence => "no fresh evidence",
             GapReason::Unmatched => "no sure match",

@@ -1,10 +1,10 @@
-//! Disks for tests: one that is a model and can lose power, and one that ends the process at a named step.
+//! Disks for tests: one that is a model and can lose power, and the machine's own that ends the process at a named step or is full.
 
 pub mod fuzz;
 mod model_disk;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,21 +33,23 @@ impl FromStr for CrashPoint {
     }
 }
 
-/// The machine's disk, on which the process aborts at a crash point: no destructor runs and nothing is flushed, as
-/// with SIGKILL.
-pub struct CrashAt {
-    point: CrashPoint,
+/// The machine's disk, made worse: the process aborts at a crash point, with no destructor run and nothing flushed, as
+/// with SIGKILL; or the free space is what a file says.
+pub struct BadDisk {
+    crash: Option<CrashPoint>,
+    room_in: Option<PathBuf>,
     reached: AtomicU64,
 }
 
-impl CrashAt {
-    /// A disk that ends the process there.
-    pub fn shared(point: CrashPoint) -> SharedDisk {
-        Arc::new(CrashAt { point, reached: AtomicU64::new(0) })
+impl BadDisk {
+    /// A disk that ends the process at `crash`, and that has as many bytes free as the file `room_in` says; without a
+    /// number in it, as many as there are.
+    pub fn shared(crash: Option<CrashPoint>, room_in: Option<PathBuf>) -> SharedDisk {
+        Arc::new(BadDisk { crash, room_in, reached: AtomicU64::new(0) })
     }
 }
 
-impl Disk for CrashAt {
+impl Disk for BadDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
         RealDisk.open(path, how)
     }
@@ -73,10 +75,12 @@ impl Disk for CrashAt {
         RealDisk.lock(path)
     }
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        RealDisk.free_space(dir)
+        let said = self.room_in.as_ref().and_then(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
+        said.map_or_else(|| RealDisk.free_space(dir), Ok)
     }
     fn reached(&self, step: Step) {
-        if step == self.point.step && self.reached.fetch_add(1, Ordering::SeqCst) + 1 == self.point.nth {
+        let Some(point) = self.crash.filter(|point| point.step == step) else { return };
+        if self.reached.fetch_add(1, Ordering::SeqCst) + 1 == point.nth {
             std::process::abort();
         }
     }

@@ -123,6 +123,12 @@ impl Query<'_> {
                     format!("to {}", step.shown.to_the_second()),
                 ))
             }
+            Fact::Room(room) => {
+                let what = if room.lost { "DISK FULL" } else { "ROOM AGAIN" };
+                let means =
+                    if room.lost { "nothing is collected until there is room" } else { "it is collected again" };
+                Some(view(what, means.to_owned(), room.detail.clone()))
+            }
             _ => None,
         })
     }

@@ -46,6 +46,9 @@ impl Query<'_> {
                 alerts.push(self.coverage_alert(&row, &coverage)?);
             }
         }
+        if let Some(row) = self.room()?.filter(|row| row.lost || recent(row.at)) {
+            alerts.push(self.room_alert(&row)?);
+        }
         Ok(alerts)
     }
 
@@ -223,7 +226,7 @@ impl Query<'_> {
     }
 
     /// Key of an incident: the same for the same thing, whatever the texts around it say.
-    fn incident_key(&self, parts: &[&str]) -> Result<String, ReadError> {
+    pub(crate) fn incident_key(&self, parts: &[&str]) -> Result<String, ReadError> {
         let mut digest = Sha256::new();
         digest.update(self.read.head()?.origin);
         for part in parts {
@@ -254,6 +257,7 @@ fn first_action(reason: Option<GapReason>, source: &SourceId) -> String {
         Some(GapReason::Unmatched) => {
             "have the address verified where the identity is kept, or add a line to the mapping file".to_owned()
         }
+        Some(GapReason::NotKept) => "make room where evidenced keeps its data".to_owned(),
         _ => "see what could not be read".to_owned(),
     };
     format!("{what}; then: evidenced run-now {source}")

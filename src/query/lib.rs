@@ -8,6 +8,7 @@ mod catalogue;
 mod changes;
 mod controls;
 mod deviations;
+mod room;
 mod show;
 mod streams;
 
@@ -15,6 +16,7 @@ pub use alert::{Alert, AlertClass, AlertState, Seen};
 pub use catalogue::{Catalogue, CheckInfo, ControlInfo, FrameworkInfo, SourceInfo};
 pub use changes::ChangeView;
 pub use controls::{ControlView, FrameworkView, LinkView};
+pub use room::RoomView;
 pub use show::{EntryView, ExchangeView, RowView};
 pub use streams::{CheckView, CoverageView, StreamView};
 
@@ -54,6 +56,9 @@ pub struct Overview {
     pub now: Timestamp,
     /// The ledger.
     pub ledger: LedgerView,
+    /// The disk is nearly full: nothing is collected until there is room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomView>,
     /// What changed lately, newest first.
     pub changes: Vec<ChangeView>,
     /// What deviates, the worst first, then the oldest.
@@ -75,6 +80,7 @@ impl Query<'_> {
             organisation: self.catalogue.organisation.clone(),
             now: self.now,
             ledger: self.ledger()?,
+            room: self.room()?.filter(|row| row.lost).map(RoomView::from),
             changes: self.changes(None, changes)?,
             deviations: self.open_deviations()?,
             streams: self.streams()?,

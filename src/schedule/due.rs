@@ -74,30 +74,32 @@ pub fn due(state: &StreamState, now: Timestamp) -> Decision {
 }
 
 /// The slots that it is too late for, as far as they share a reason.
+///
+/// The reason is what stood in the way at a slot's last chance, the moment when its lateness had passed. Where several
+/// things did, time that never passed comes first, since no run could have used it; then what kept the stream from
+/// starting; then its own run. When nothing is known to have stood in the way, nobody was there.
 fn lost(state: &StreamState, owed: &Owed<'_>, now: Timestamp) -> Option<(SlotRange, MissedReason)> {
-    // A slot is lost from the moment its lateness has passed.
     let lateness = owed.schedule.lateness();
-    let mut through = now.minus(lateness);
-    through = owed.until.map_or(through, |until| through.min(until));
-    let busy = match state.running {
-        Some(started) => Some((started, now)),
-        None => state.last_run,
-    };
-    // A run kept a slot from starting when it was going on at the slot's last chance.
+    let millisecond = domain::Duration::from_millis(1);
+    let leapt = state.leapt.map(|(expected, shown)| (expected.plus(millisecond), shown, MissedReason::ClockStepped));
+    let held = state.held.map(|(since, why)| (since, now, why));
+    let busy = state.running.map(|started| (started, now)).or(state.last_run);
+    let busy = busy.map(|(started, ended)| (started, ended, MissedReason::StillRunning));
+    // What follows holds for the slots whose last chance lies up to here.
+    let mut through = owed.until.map_or(now, |until| until.plus(lateness).min(now));
     let last_chance = owed.slot.0.plus(lateness);
-    let reason = match busy {
-        Some((started, ended)) if started <= last_chance && last_chance <= ended => {
-            through = through.min(ended.minus(lateness));
-            MissedReason::StillRunning
+    let mut reason = MissedReason::NotRunning;
+    for (from, to, why) in [leapt, held, busy].into_iter().flatten() {
+        if from <= last_chance && last_chance <= to {
+            (through, reason) = (through.min(to), why);
+            break;
         }
-        Some((started, _)) if last_chance < started => {
-            through = through.min(started.minus(lateness).minus(domain::Duration::from_millis(1)));
-            MissedReason::NotRunning
+        if last_chance < from {
+            through = through.min(from.minus(millisecond));
         }
-        _ => MissedReason::NotRunning,
-    };
+    }
     let after = Timestamp::from_millis(owed.slot.0.millis().saturating_sub(1));
-    owed.schedule.slots_within(after, through).map(|range| (range, reason))
+    owed.schedule.slots_within(after, through.minus(lateness)).map(|range| (range, reason))
 }
 
 /// After the clock was set back by two slots or more: evidence must not stop until time has come round again, so the

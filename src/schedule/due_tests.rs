@@ -215,9 +215,80 @@ fn a_slots_run_answers_an_event_but_not_a_person() {
 #[test]
 fn a_clock_set_forward_makes_its_slots_missed_and_one_run_catches_up() {
     let mut state = state();
+    state.stepped(at("10:20:00"), at("20:10:00"));
     assert_eq!(
         decisions(&mut state, at("20:10:00")),
-        [missed("10:30:00", "20:00:00", 39, MissedReason::NotRunning), Decision::Start(Trigger::CatchUp)]
+        [missed("10:30:00", "20:00:00", 39, MissedReason::ClockStepped), Decision::Start(Trigger::CatchUp)]
+    );
+}
+
+#[test]
+fn slots_that_a_leap_of_the_clock_took_are_told_apart_from_those_before_and_after_it() {
+    let mut state = state();
+    state.started(Trigger::Manual, at("10:29:00"));
+    // The run lasts past 10:45 and past the leap; nobody is there for a while after it.
+    state.stepped(at("10:54:00"), at("12:55:00"));
+    state.ended(at("12:56:00"));
+    assert_eq!(
+        decisions(&mut state, at("13:40:00")),
+        [
+            missed("10:30:00", "10:45:00", 2, MissedReason::StillRunning),
+            missed("11:00:00", "12:45:00", 8, MissedReason::ClockStepped),
+            missed("13:00:00", "13:30:00", 3, MissedReason::NotRunning),
+            Decision::Start(Trigger::CatchUp),
+        ]
+    );
+    let mut back = StreamState::resume(stream(), known());
+    back.stepped(at("10:20:00"), at("12:00:00"));
+    back.stepped(at("12:01:00"), at("10:25:00"));
+    let lost = missed("10:30:00", "10:30:00", 1, MissedReason::NotRunning);
+    assert_eq!(due(&back, at("10:40:00")), lost, "set back again, the time between does come");
+}
+
+#[test]
+fn a_stream_that_may_not_start_says_what_held_it_back_and_makes_up_for_it() {
+    for why in [MissedReason::HeldBack, MissedReason::DiskFull] {
+        let mut state = state();
+        let start = Decision::Start(Trigger::Slot(slot("10:30:00")));
+        assert_eq!(due(&state, at("10:31:00")), start);
+        state.hold(why, at("10:31:00"));
+        assert_eq!(due(&state, at("10:33:00")), start, "it is asked again");
+        state.hold(why, at("10:33:00"));
+        assert_eq!(
+            decisions(&mut state, at("11:20:00")),
+            [missed("10:30:00", "11:00:00", 3, why), Decision::Start(Trigger::Slot(slot("11:15:00")))]
+        );
+        state.ended(at("11:21:00"));
+        // What held it back then is no reason for what comes later.
+        assert_eq!(
+            due(&state, at("11:55:00")),
+            missed("11:30:00", "11:45:00", 2, MissedReason::NotRunning),
+            "{why:?} is over"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_cannot_be_recorded_for_want_of_room_does_not_look_as_if_it_went_on() {
+    let mut state = state();
+    state.started(Trigger::Slot(slot("10:30:00")), at("10:31:00"));
+    state.hold(MissedReason::DiskFull, at("10:32:00"));
+    let waits = Decision::Wait(at("11:22:30"), Waiting::RunToEnd(Some(slot("11:15:00"))));
+    let lost = missed("10:45:00", "11:00:00", 2, MissedReason::DiskFull);
+    assert_eq!(decisions(&mut state, at("11:16:00")), [lost, waits]);
+}
+
+#[test]
+fn what_is_lost_before_the_hold_keeps_its_own_reason() {
+    let mut state = StreamState::resume(stream(), known());
+    state.hold(MissedReason::DiskFull, at("11:00:00"));
+    assert_eq!(
+        decisions(&mut state, at("11:24:00")),
+        [
+            missed("10:30:00", "10:45:00", 2, MissedReason::NotRunning),
+            missed("11:00:00", "11:15:00", 2, MissedReason::DiskFull),
+            Decision::Start(Trigger::CatchUp),
+        ]
     );
 }
 

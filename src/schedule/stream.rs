@@ -71,7 +71,7 @@ impl Resumed {
             }
             Fact::Missed(missed) if missed.stream == *stream => {
                 self.settled = self.settled.max(Some(missed.last));
-                self.catch_up |= missed.reason == MissedReason::NotRunning;
+                self.catch_up |= missed.reason.calls_for_catch_up();
             }
             _ => {}
         }
@@ -93,6 +93,10 @@ pub struct StreamState {
     pub(super) open: Option<OpenIntent>,
     pub(super) running: Option<Timestamp>,
     pub(super) last_run: Option<(Timestamp, Timestamp)>,
+    /// Since when it may not start, and why.
+    pub(super) held: Option<(Timestamp, MissedReason)>,
+    /// The last stretch of time that never passed here: what the clock should have shown, and what it showed instead.
+    pub(super) leapt: Option<(Timestamp, Timestamp)>,
     pub(super) manual: bool,
     pub(super) event: bool,
     pub(super) catch_up: bool,
@@ -130,6 +134,8 @@ impl StreamState {
             open: known.open,
             running: None,
             last_run: known.last_run,
+            held: None,
+            leapt: None,
             manual: false,
             event: false,
             catch_up: known.catch_up,
@@ -185,6 +191,7 @@ impl StreamState {
     pub fn started(&mut self, trigger: Trigger, now: Timestamp) {
         self.running = Some(now);
         self.settled = self.settled.max(trigger.slot());
+        self.held = None;
         self.event = false;
         self.catch_up = false;
         self.manual &= trigger != Trigger::Manual;
@@ -198,10 +205,27 @@ impl StreamState {
         }
     }
 
+    /// It is due and may not start, or what is due cannot be recorded: [`MissedReason::HeldBack`] or
+    /// [`MissedReason::DiskFull`]. Slots that are lost from the first such moment until [`StreamState::started`] or
+    /// [`StreamState::released`] are lost for that reason; where both hold in turn, for the later one.
+    pub fn hold(&mut self, why: MissedReason, now: Timestamp) {
+        self.held = Some((self.held.map_or(now, |(since, _)| since), why));
+    }
+
+    /// Nothing keeps it from starting any more, and every slot that was lost until now is recorded.
+    pub fn released(&mut self) {
+        self.held = None;
+    }
+
+    /// The clock shows `shown` where it should show `expected`. Slots between them never had their time.
+    pub fn stepped(&mut self, expected: Timestamp, shown: Timestamp) {
+        self.leapt = (expected < shown).then_some((expected, shown));
+    }
+
     /// The range is recorded as missed.
     pub fn missed(&mut self, range: SlotRange, reason: MissedReason) {
         self.settled = self.settled.max(Some(range.last));
-        self.catch_up |= reason == MissedReason::NotRunning;
+        self.catch_up |= reason.calls_for_catch_up();
         self.forget();
     }
 

@@ -19,6 +19,10 @@ enum Event {
     Die(u64),
     /// The clock is set back.
     SetBack(u64),
+    /// The clock is set forward, and the daemon notices.
+    SetForward(u64),
+    /// Nothing may start for so long, and why.
+    Hold(u64, MissedReason),
     /// Somebody or something asks for a run.
     Ask(Trigger),
     /// The settings change: one of [`SCHEDULES`], or none of them.
@@ -35,6 +39,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => length().prop_map(Event::Freeze),
         2 => length().prop_map(Event::Die),
         1 => (1u64..1_000_000).prop_map(Event::SetBack),
+        1 => length().prop_map(Event::SetForward),
+        1 => (length(), prop::sample::select(vec![MissedReason::HeldBack, MissedReason::DiskFull]))
+            .prop_map(|(by, why)| Event::Hold(by, why)),
         1 => prop::sample::select(vec![Trigger::Manual, Trigger::Event, Trigger::CatchUp]).prop_map(Event::Ask),
         1 => prop::option::weighted(0.7, 0..SCHEDULES.len()).prop_map(Event::Change),
     ]
@@ -48,6 +55,9 @@ struct World {
     /// The intent of the run that is going on, its trigger, its start, and the time left to its end.
     run: Option<(u64, Trigger, Timestamp, u64)>,
     runs_take: u64,
+    held: Option<MissedReason>,
+    /// When nothing might start, or when the clock leapt, and the reason that slots lost then should have.
+    hindered: Vec<(Timestamp, Timestamp, MissedReason)>,
 }
 
 impl World {
@@ -56,7 +66,8 @@ impl World {
         let now: Timestamp = "2026-10-24T23:30:00.250Z".parse().unwrap();
         let schedule = parse(schedule);
         let state = StreamState::new(stream(), schedule.clone(), now);
-        World { now, ledger: vec![scheduled(Some(&schedule), now)], state, run: None, runs_take: 1000 }
+        let ledger = vec![scheduled(Some(&schedule), now)];
+        World { now, ledger, state, run: None, runs_take: 1000, held: None, hindered: vec![] }
     }
 
     fn happens(&mut self, event: &Event) {
@@ -74,7 +85,26 @@ impl World {
                 self.state = StreamState::resume(stream(), known);
                 self.act();
             }
-            Event::SetBack(by) => self.now = self.now.minus(Duration::from_millis(by)),
+            Event::SetBack(by) => {
+                let expected = self.now;
+                self.now = self.now.minus(Duration::from_millis(by));
+                self.state.stepped(expected, self.now);
+            }
+            Event::SetForward(by) => {
+                let expected = self.now;
+                self.now = self.now.plus(Duration::from_millis(by));
+                self.state.stepped(expected, self.now);
+                self.hindered.push((expected, self.now, MissedReason::ClockStepped));
+                self.act();
+            }
+            Event::Hold(by, why) => {
+                let from = self.now;
+                self.held = Some(why);
+                self.pass(by);
+                self.hindered.push((from, self.now, why));
+                self.held = None;
+                self.act();
+            }
             Event::Ask(trigger) => self.state.request(trigger),
             Event::Change(place) => {
                 let schedule = place.map(|place| parse(SCHEDULES[place]));
@@ -124,6 +154,10 @@ impl World {
                     self.ledger.push(Fact::Missed(Missed { stream: stream(), first, last, count, reason }));
                     self.state.missed(range, reason);
                 }
+                Decision::Start(_) if self.held.is_some() => {
+                    self.held.into_iter().for_each(|why| self.state.hold(why, self.now));
+                    return Some(self.now.plus(Duration::from_secs(5)));
+                }
                 Decision::Start(trigger) => {
                     assert!(self.run.is_none(), "two runs at once");
                     if let Trigger::Slot(slot) = trigger {
@@ -136,6 +170,7 @@ impl World {
                 }
                 Decision::Wait(until, _) => {
                     assert!(until > self.now, "waits for the past");
+                    self.state.released();
                     return Some(until);
                 }
                 Decision::Idle(_) => return None,
@@ -281,13 +316,24 @@ proptest! {
             Fact::Run(run) => run.started <= t && t <= run.ended && run.gaps.is_empty(),
             _ => false,
         });
+        let hindered = |t: Timestamp, why: MissedReason| {
+            world.hindered.iter().any(|(from, to, reason)| *from <= t && t <= *to && *reason == why)
+        };
         for fact in &world.ledger {
             let Fact::Missed(missed) = fact else { continue };
             let before = Timestamp::from_millis(missed.first.0.millis() - 1);
             for slot in schedule.slots_between(before, missed.last.0, usize::MAX) {
                 let last_chance = slot.0.plus(schedule.lateness());
                 match missed.reason {
-                    MissedReason::NotRunning => prop_assert!(!busy_at(last_chance), "{} in {:?}", slot, missed),
+                    MissedReason::NotRunning => prop_assert!(
+                        !busy_at(last_chance) && !hindered(last_chance, MissedReason::ClockStepped),
+                        "{} in {:?}",
+                        slot,
+                        missed
+                    ),
+                    MissedReason::ClockStepped | MissedReason::HeldBack | MissedReason::DiskFull => {
+                        prop_assert!(hindered(last_chance, missed.reason), "{} in {:?}", slot, missed);
+                    }
                     // A run that was going on and then died leaves no end in the ledger.
                     MissedReason::StillRunning => {
                         let died = events.iter().any(|event| matches!(event, Event::Die(_)));

@@ -1,14 +1,14 @@
 //! Folds one ledger entry into the index. Pure: the same entries give the same rows, whatever the index was before.
 
-use domain::entry::{Entry, Fact, Missed, MissedReason, Observations, Run};
+use domain::entry::{Entry, Fact, Missed, Observations, Run};
 use domain::{DeviationState, GapReason, Outcome, Slot, StreamId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
-    CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, ObservedRow, RunRow, ScheduleRow, SlotOutcome,
-    SlotRow, StreamRow, key,
+    CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, ObservedRow, RoomRow, RunRow, ScheduleRow,
+    SlotOutcome, SlotRow, StreamRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -103,6 +103,19 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             put(&mut ops, key::delivery(number), &row)?;
         }
         Fact::Clock(_) => put_change(&mut ops, number),
+        Fact::Room(room) => {
+            let opened: Option<RoomRow> = get(index, key::ROOM)?.filter(|_| room.opened_by.is_some());
+            let row = RoomRow {
+                lost: room.lost,
+                opened_by: opened.as_ref().map_or(number, |row| row.opened_by),
+                since: opened.as_ref().map_or(entry.at, |row| row.since),
+                detail: opened.map_or_else(|| room.detail.clone(), |row| row.detail),
+                last_entry: number,
+                at: entry.at,
+            };
+            put(&mut ops, key::ROOM.to_vec(), &row)?;
+            put_change(&mut ops, number);
+        }
         Fact::Other => {}
     }
     Ok(ops)
@@ -145,7 +158,7 @@ fn fold_run(index: &dyn Index, ops: &mut Vec<Op>, number: u64, run: &Run) -> Res
 fn fold_missed(index: &dyn Index, ops: &mut Vec<Op>, number: u64, missed: &Missed) -> Result<(), IndexError> {
     let mut row = stream_row(index, &missed.stream)?;
     settle(&mut row, missed.last);
-    row.catch_up |= missed.reason == MissedReason::NotRunning;
+    row.catch_up |= missed.reason.calls_for_catch_up();
     count(&mut row, 3, missed.count);
     let settled = SlotRow { first: missed.first, last: missed.last, entry: number, outcome: SlotOutcome::Missed };
     put(ops, key::slot(&missed.stream, missed.first), &settled)?;

@@ -266,12 +266,31 @@ pub struct DeliveryRow {
     pub delivery: domain::entry::Delivery,
 }
 
+/// Whether the disk has room to keep evidence, as the ledger said it last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RoomRow {
+    /// There is too little.
+    pub lost: bool,
+    /// The entry that said that there was too little.
+    pub opened_by: u64,
+    /// When that was recorded.
+    pub since: Timestamp,
+    /// How much there is and how much is needed, in words, by the entry that opened it.
+    pub detail: String,
+    /// The last entry about it: the same, or the one that ended it.
+    pub last_entry: u64,
+    /// When that was recorded.
+    pub at: Timestamp,
+}
+
 /// The names of keys.
 pub mod key {
     use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId};
 
     /// The watermark.
     pub const WATERMARK: &[u8] = b"m/watermark";
+    /// The room on the disk, once there was too little.
+    pub const ROOM: &[u8] = b"m/room";
     /// Prefix of all streams.
     pub const STREAMS: &[u8] = b"s/";
     /// Prefix of all deviations.

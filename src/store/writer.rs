@@ -21,8 +21,9 @@ use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, i
 use ledger::{AppendError, Bodies, BodyError, Log, Reader, SharedDisk, SigningKey};
 
 use crate::bodies::{BodyStore, PutError};
-use crate::index::{self, Index, IndexError, Op, SledIndex};
+use crate::index::{Index, IndexError, MemoryIndex, Op};
 use crate::layout::Layout;
+use crate::open_index::{open_index, rebuild_index};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{SlotRow, StreamRow, Watermark, key};
 use crate::subjects::Subjects;
@@ -156,6 +157,14 @@ struct Job {
 /// Makes the facts of a job, told the number that the first of them will have.
 type Make = Box<dyn FnOnce(u64) -> Vec<Fact> + Send>;
 
+/// Bodies are refused while fewer bytes than this are free.
+///
+/// The ledger itself goes on to half of that ([`ledger::LogOptions`]). What lies between is the reserve: short entries
+/// find room in it, so that slots lost meanwhile, what people were told, and that the disk is nearly full are recorded
+/// when they happen. A file that is given up in need would hold the same bytes, but only once, and would have to be
+/// made again on a disk that is barely less full.
+pub const LEAST_ROOM: u64 = 128 << 20;
+
 /// Jobs waiting at once; callers beyond that wait to hand theirs in.
 const QUEUE: usize = 1024;
 /// Jobs in one batch.
@@ -282,9 +291,25 @@ impl Store {
         lock(&self.shared.deciding)
     }
 
+    /// Bytes that are free where the data directory is.
+    pub fn free_space(&self) -> Result<u64, StoreError> {
+        let free = self.shared.options.disk.free_space(&self.shared.layout.bodies());
+        free.map_err(|e| StoreError::Stopped(format!("the disk does not say how much room there is: {e}")))
+    }
+
+    /// Whether there is room to keep evidence, with so many bytes free; else what is missing, in words.
+    pub fn room_in(free: u64) -> Result<(), String> {
+        let mib = |bytes: u64| bytes >> 20;
+        match free < LEAST_ROOM {
+            true => Err(format!("{} MiB are free, and {} MiB are needed to keep evidence", mib(free), mib(LEAST_ROOM))),
+            false => Ok(()),
+        }
+    }
+
     /// Keeps a body; it is durable before any entry recorded after this call is.
     pub fn put_body(&self, body: &[u8]) -> Result<BodyId, StoreError> {
         self.alive()?;
+        Store::room_in(self.free_space()?).map_err(StoreError::DiskFull)?;
         let index = self.shared.index();
         let random = || self.shared.options.random.bytes();
         let kept = lock(&self.shared.bodies).put(index.as_ref(), body, random);
@@ -544,7 +569,7 @@ impl Writer {
 
     fn rebuild(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let shared = &self.shared;
-        let memory: Arc<dyn Index> = Arc::new(index::MemoryIndex::default());
+        let memory: Arc<dyn Index> = Arc::new(MemoryIndex::default());
         // The broken one is let go first: sled holds a lock on its folder.
         *shared.index.write().unwrap_or_else(PoisonError::into_inner) = memory;
         let mut recovered = Recovered::default();
@@ -614,63 +639,6 @@ fn settled(index: &dyn Index, stream: &StreamId, first: Slot, last: Slot) -> Res
     let Some((_, bytes)) = index.scan_back(&prefix, Some(&after), 1)?.into_iter().next() else { return Ok(None) };
     let row: SlotRow = fold::read(&bytes)?;
     Ok((row.last >= first).then_some((row.first.max(first), row.entry)))
-}
-
-fn open_index(
-    layout: &Layout,
-    reader: &Reader,
-    bodies: &mut BodyStore,
-    recovered: &mut Recovered,
-) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
-    let opened = SledIndex::open(&layout.index()).and_then(|index| {
-        index::read_through(&index)?;
-        let folded = catch_up::catch_up(&index, reader, bodies)?;
-        Ok((index, folded))
-    });
-    match opened {
-        Ok((index, folded)) => {
-            recovered.folded = folded;
-            // A ledger that was just begun has one entry; with more, there was an index once.
-            if folded > 1 && reader.size()? == folded {
-                recovered.notes.push("the index held nothing: the index is built again from the ledger".to_owned());
-            }
-            Ok(Arc::new(index))
-        }
-        Err(error) => {
-            recovered
-                .notes
-                .push(format!("the index cannot be used: {error}; the index is built again from the ledger"));
-            rebuild_index(layout, reader, bodies, recovered)
-        }
-    }
-}
-
-/// Puts the old index aside, builds a new one, and lets the old one go.
-fn rebuild_index(
-    layout: &Layout,
-    reader: &Reader,
-    bodies: &mut BodyStore,
-    recovered: &mut Recovered,
-) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
-    let (current, aside) = (layout.index(), layout.data().join("index.broken"));
-    remove(&aside)?;
-    if current.exists() {
-        fs::rename(&current, &aside)?;
-    }
-    let index = SledIndex::open(&current)?;
-    recovered.folded = catch_up::catch_up(&index, reader, bodies)?;
-    remove(&aside)?;
-    Ok(Arc::new(index))
-}
-
-/// Removes what was put aside, whatever stood there.
-fn remove(aside: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(aside) {
-        Ok(there) if there.is_dir() => fs::remove_dir_all(aside),
-        Ok(_) => fs::remove_file(aside),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 fn head_of(reader: &Reader) -> Result<Head, ReadError> {

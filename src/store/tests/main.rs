@@ -9,7 +9,7 @@ use domain::entry::{Fact, Intent, Missed, MissedReason, Schedule, TreeHead};
 use domain::{Clock, Outcome, Slot, StreamId, Timestamp, Trigger};
 use domain::{CollectionRun, Field, Population, Resource, ResourceKey};
 use store::index::Index;
-use store::{InitError, Layout, Offline, OpenError, Options, Random, Read, Store, StoreError};
+use store::{InitError, LEAST_ROOM, Layout, Offline, OpenError, Options, Random, Read, Store, StoreError};
 
 /// A clock that moves on by a second whenever it is asked.
 struct Ticking(AtomicI64);
@@ -249,6 +249,37 @@ fn an_index_that_is_gone_is_built_again_and_whoever_is_on_call_is_told() {
         let (_store, recovered) = Store::open(options(&data, 4_000_000)).unwrap();
         assert!(recovered.notes[0].contains("the index is built again from the ledger"), "{what}: {recovered:?}");
     }
+}
+
+#[test]
+fn on_a_disk_that_is_nearly_full_bodies_are_refused_first_and_entries_last_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, room) = (dir.path().join("data"), dir.path().join("room"));
+    drop(new_store(&data));
+    let has = |bytes: u64| std::fs::write(&room, bytes.to_string()).unwrap();
+    let disk = ledger::testing::BadDisk::shared(None, Some(room.clone()));
+    let (store, _) = Store::open(Options { disk, ..options(&data, 2_000_000) }).unwrap();
+    let begun = intent(&store, 1);
+    let found = run(1, &[("dora", true)]);
+
+    has(LEAST_ROOM - 1);
+    let refused = store.record_run(begun, &found).unwrap_err();
+    let said = "the disk is nearly full: 127 MiB are free, and 128 MiB are needed to keep evidence";
+    assert_eq!(refused.to_string(), said);
+    let missed = |n: i64| {
+        let (first, last, reason) = (slot(n), slot(n), MissedReason::DiskFull);
+        Missed { stream: "keycloak:acme/realm".parse().unwrap(), first, last, count: 1, reason }
+    };
+    let named = store.record_missed(missed(1)).unwrap();
+    assert_eq!(named.entry, begun + 1, "short entries find room in the reserve, and nothing of the run came before");
+    has(LEAST_ROOM / 2);
+    assert!(matches!(store.record_missed(missed(2)), Err(StoreError::DiskFull(_))));
+    assert_eq!((store.stopped(), store.head().unwrap().size), (None, begun + 2));
+
+    has(LEAST_ROOM);
+    let kept = store.record_run(begun, &found).unwrap();
+    assert_eq!((kept.entry, kept.fresh), (begun + 2, true));
+    assert!(!store.record_run(begun, &found).unwrap().fresh, "however often it is tried, it is one outcome");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
-use query::Query;
+use query::{Query, RoomView};
 
 use super::card::Card;
 use super::changes::Line;
@@ -17,6 +17,8 @@ use crate::problem::Problem;
 #[template(path = "now.html")]
 struct Now {
     frame: Frame,
+    /// The disk is too full to keep evidence.
+    room: Option<RoomView>,
     changes: Vec<Line>,
     changes_more: bool,
     deviations: Vec<Card>,
@@ -33,6 +35,7 @@ fn now(query: &Query<'_>) -> Result<Now, Problem> {
     let view = now_view(query)?;
     Ok(Now {
         frame: Frame::of(query, "now")?,
+        room: view.overview.room,
         changes: view.overview.changes.into_iter().map(Line::of).collect(),
         changes_more: view.changes_more,
         deviations: view.overview.deviations.into_iter().map(Card::of).collect(),
