@@ -12,6 +12,8 @@ mod daemon;
 #[cfg(test)]
 mod handover;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod joins;
 #[cfg(test)]
 mod parties;

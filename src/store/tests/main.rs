@@ -108,7 +108,7 @@ fn a_ledger_is_begun_once_and_never_in_a_folder_of_somebody_else() {
 }
 
 #[test]
-fn a_slot_has_one_outcome_whoever_asks_and_also_after_a_restart() {
+fn invariant_02_a_slot_has_one_outcome_whoever_asks_and_also_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let store = new_store(&data);
@@ -137,7 +137,7 @@ fn a_slot_has_one_outcome_whoever_asks_and_also_after_a_restart() {
 }
 
 #[test]
-fn the_same_bytes_are_kept_once_and_a_name_stands_in_no_entry() {
+fn invariant_21_the_same_bytes_are_kept_once_and_a_name_stands_in_no_entry() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let store = new_store(&data);
@@ -166,7 +166,7 @@ fn the_same_bytes_are_kept_once_and_a_name_stands_in_no_entry() {
 }
 
 #[test]
-fn the_index_may_be_deleted_or_damaged_and_comes_back_equal() {
+fn invariant_11_the_index_may_be_deleted_or_damaged_and_comes_back_equal() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let store = new_store(&data);
@@ -202,7 +202,7 @@ fn the_index_may_be_deleted_or_damaged_and_comes_back_equal() {
 
 /// Damage that opening does not notice is met by whoever reads first, and that would be a daemon that is running.
 #[test]
-fn an_index_altered_anywhere_is_found_out_when_it_is_opened_and_comes_back_equal() {
+fn invariant_12_an_index_altered_anywhere_is_found_out_when_it_is_opened_and_comes_back_equal() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let store = new_store(&data);
@@ -252,7 +252,7 @@ fn an_index_that_is_gone_is_built_again_and_whoever_is_on_call_is_told() {
 }
 
 #[test]
-fn on_a_disk_that_is_nearly_full_bodies_are_refused_first_and_entries_last_and_nothing_is_lost() {
+fn invariant_08_on_a_disk_that_is_nearly_full_bodies_are_refused_first_and_entries_last_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let (data, room) = (dir.path().join("data"), dir.path().join("room"));
     drop(new_store(&data));
@@ -283,7 +283,7 @@ fn on_a_disk_that_is_nearly_full_bodies_are_refused_first_and_entries_last_and_n
 }
 
 #[test]
-fn an_index_of_another_past_is_never_used() {
+fn invariant_12_an_index_of_another_past_is_never_used() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     for (data, people) in [(&one, [("dora", true)]), (&two, [("erik", false)])] {
@@ -333,7 +333,7 @@ fn a_second_daemon_on_the_same_data_is_refused() {
 }
 
 #[test]
-fn time_never_runs_backwards_in_the_ledger() {
+fn invariant_15_time_never_runs_backwards_in_the_ledger() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let store = new_store(&data);
@@ -366,4 +366,93 @@ fn many_writers_at_once_get_places_of_their_own() {
     assert_eq!(places.len(), 64);
     assert!(places.iter().all(|place| (place - 1).is_multiple_of(2)), "nobody's facts stand among another's");
     assert_eq!(store.head().unwrap().size, 129);
+}
+
+#[test]
+fn invariant_02_places_are_contiguous_and_a_fact_that_is_recorded_again_has_the_place_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut places: Vec<(i64, u64, u64)> = Vec::new();
+    for life in 1..=3 {
+        // Every life says again what the ones before it said, as after a crash whose answer was lost.
+        let store = match life {
+            1 => new_store(&data),
+            _ => Store::open(options(&data, life * 1_000_000)).unwrap().0,
+        };
+        for n in 1..=2 * life {
+            let begun = intent(&store, n);
+            let ended = store.record_run(begun, &run(n, &[("dora", n % 2 == 0)])).unwrap().entry;
+            let place = (n, begun, ended);
+            match places.iter().find(|(known, ..)| *known == n) {
+                Some(known) => assert_eq!(*known, place),
+                None => places.push(place),
+            }
+        }
+        let size = store.head().unwrap().size;
+        assert_eq!(size, places.last().unwrap().2 + 1);
+        assert!((0..size).all(|n| store.entry(n).unwrap().is_some()));
+    }
+    assert!(places.iter().zip(1..).all(|((_, begun, ended), n)| (*begun, *ended) == (2 * n - 1, 2 * n)), "{places:?}");
+}
+
+#[test]
+fn invariant_10_a_changed_signing_key_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    drop(new_store(&data));
+    let path = Layout::new(&data).signing_key();
+    let whole = std::fs::read(&path).unwrap();
+    for at in (0..64).step_by(9) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(Store::open(options(&data, 1)), Err(OpenError::Failed { .. })), "byte {at}");
+    }
+    std::fs::write(&path, whole).unwrap();
+    Store::open(options(&data, 1)).unwrap();
+}
+
+#[test]
+fn invariant_18_what_is_said_to_be_unchanged_is_there_and_is_what_was_committed_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = new_store(&dir.path().join("data"));
+    let people = |n: i64| [("dora", true), ("erik", n != 3)];
+    for n in 1..=5 {
+        store.record_run(intent(&store, n), &run(n, &people(n))).unwrap();
+    }
+    let mut manifests = Vec::new();
+    for number in 0..store.head().unwrap().size {
+        let Some(Fact::Run(run)) = store.entry(number).unwrap().map(|entry| entry.fact) else { continue };
+        let manifest = run.populations[0].manifest.clone().unwrap();
+        let rows = store::read::population_lines(&store.body(&manifest).unwrap().unwrap()).unwrap();
+        assert_eq!(rows.len() as u64, run.populations[0].count);
+        // A body that is read is the one that its commitment names: the pack refuses any other.
+        assert!(rows.iter().all(|(_, body)| store.body(body).unwrap().is_some()));
+        manifests.push(manifest);
+    }
+    let [first, second, third, fourth, fifth] = manifests.as_slice() else { panic!("{manifests:?}") };
+    assert!(first == second && second != third && third != fourth && fourth == fifth);
+    assert_eq!(first, fourth, "what comes back is the version that it was");
+}
+
+#[test]
+fn invariant_28_the_same_facts_clock_and_random_numbers_give_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = ["one", "two"].map(|name| {
+        let data = dir.path().join(name);
+        let store = new_store(&data);
+        for n in 1..=4 {
+            store.record_run(intent(&store, n), &run(n, &[("dora", n % 3 == 0), ("erik", true)])).unwrap();
+        }
+        drop(store);
+        let tiles = dir.path().join(format!("{name}-tiles"));
+        ledger::Reader::open(&Layout::new(&data).ledger()).export_tiles(&tiles, &mut |_| {}).unwrap();
+        let files = |folder: &Path, names: &[&str]| -> Vec<Vec<u8>> {
+            names.iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect()
+        };
+        let kept = ["ledger/seg/00000000000000000000.seg", "ledger/checkpoints.log", "body/pack-00000000"];
+        let exported = ["checkpoint", "tile/0/000.p/9", "tile/entries/000.p/9"];
+        [files(&data, &kept), files(&tiles, &exported)].concat()
+    });
+    assert!(told[0] == told[1], "two lives of the same differ");
 }
