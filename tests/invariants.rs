@@ -58,7 +58,7 @@ fn store(data: &Path) -> Store {
 fn run(store: &Store, n: i64) -> Result<(), StoreError> {
     let (head, trigger) = (store.head().unwrap(), Trigger::Slot(slot(n)));
     let after = TreeHead { size: head.size, root: head.root };
-    let begun = store.record_intent(Intent { stream: stream(), trigger: trigger.clone(), after })?.entry;
+    let begun = store.record_intent(Intent { stream: stream(), trigger, after })?.entry;
     let ended = CollectionRun {
         stream: stream(),
         collector_version: 1,

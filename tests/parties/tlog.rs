@@ -59,8 +59,9 @@ impl Handed {
     fn each_changed(&self, refused: impl Fn(&Path) -> Result<(), String>) {
         let mut changed = 0;
         let full = |name: &'static str, count: u64| (0..count / 256).map(move |n| format!("{name}/{n:03}"));
-        let partial =
-            |name: &str, count: u64| (count % 256 > 0).then(|| format!("{name}/{:03}.p/{}", count / 256, count % 256));
+        let partial = |name: &str, count: u64| {
+            (!count.is_multiple_of(256)).then(|| format!("{name}/{:03}.p/{}", count / 256, count % 256))
+        };
         let names = full("0", self.size)
             .chain(partial("0", self.size))
             .chain(partial("1", self.size / 256))
