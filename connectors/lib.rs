@@ -40,6 +40,7 @@ connectors! {
     example,
     keycloak,
     aws,
+    github,
     accounts,
 }
 

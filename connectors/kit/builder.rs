@@ -123,6 +123,8 @@ impl RunBuilder {
         for (name, value) in found.fields {
             let field = match value {
                 Ok(value) => Field::Read(value),
+                // Whoever set this source up decided so; nothing went wrong, and the field is unread all the same.
+                Err(unread) if unread.reason == GapReason::NotAsked => Field::Unread(unread.reason, unread.detail),
                 Err(unread) => {
                     let parts = self.gap(&unread);
                     parts.fields.insert(format!("{kind}.{name}"));

@@ -72,14 +72,30 @@ pub async fn link_pages(
     recorder: &Recorder,
     call: &'static CallSpec,
     first: Url,
-    page: impl Fn(&Url) -> Option<http::Request<Bytes>> + Send,
+    page: impl Fn(&Url) -> Option<http::Request<Bytes>> + Send + Sync,
 ) -> Pages {
+    let ask = |at: Url| {
+        let request = page(&at);
+        async move { recorder.exchange(call, request.ok_or_else(|| no_address(call))?).await }
+    };
+    link_pages_asked(recorder, call, first, ask).await
+}
+
+/// The same for a connector that asks in its own way: `page` asks for the page at an address.
+pub async fn link_pages_asked<F>(
+    recorder: &Recorder,
+    call: &'static CallSpec,
+    first: Url,
+    page: impl Fn(Url) -> F + Send,
+) -> Pages
+where
+    F: Future<Output = Result<Answer, Unread>> + Send,
+{
     let mut items: Vec<(Value, Mark)> = Vec::new();
     let mut last = None;
     let mut at = first;
     for _ in 0..recorder.limits().pages {
-        let Some(request) = page(&at) else { return Pages::ended(items, last, Some(no_address(call))) };
-        let answer = match recorder.exchange(call, request).await {
+        let answer = match page(at.clone()).await {
             Ok(answer) => answer,
             Err(unread) => return Pages::ended(items, last, Some(unread)),
         };

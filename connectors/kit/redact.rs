@@ -2,10 +2,11 @@
 //!
 //! A path names members by name, separated by dots; `[]` stands for every item of a list, `*` for every member of an
 //! object, and `**` for any depth: `secret`, `[].credentialData`, `smtpServer.password`, `**.clientSecret`. A name that
-//! holds a dot stands in quotes: `attributes."client.secret"`.
+//! holds a dot stands in quotes: `attributes."client.secret"`. A path that ends in `|origin` names addresses, of which
+//! scheme, host and port are kept: the rest of a webhook's address often lets anybody post to it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -61,10 +62,11 @@ pub fn json(body: &Bytes, paths: &[&str]) -> Result<Redacted, NotJson> {
     }
     let text = std::str::from_utf8(body).map_err(|_| NotJson)?;
     let root: &RawValue = serde_json::from_str(text).map_err(|_| NotJson)?;
-    let mut spans: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut spans: BTreeMap<(usize, usize), Cow<'_, [u8]>> = BTreeMap::new();
     let mut matched = BTreeSet::new();
     for path in paths {
-        let steps = steps_of(path);
+        let of_addresses = path.strip_suffix("|origin");
+        let steps = steps_of(of_addresses.unwrap_or(path));
         let mut found = Vec::new();
         walk(root, &steps, 0, &mut found)?;
         if !found.is_empty() {
@@ -72,20 +74,35 @@ pub fn json(body: &Bytes, paths: &[&str]) -> Result<Redacted, NotJson> {
         }
         // Both point into `text`, so the difference is the value's place in it.
         let place = |value: &RawValue| value.get().as_ptr() as usize - text.as_ptr() as usize;
-        spans.extend(found.into_iter().map(|value| (place(value), value.get().len())));
+        for value in found {
+            let span = (place(value), value.get().len());
+            match of_addresses.and_then(|_| origin(value)) {
+                // A path that hides the whole value goes before one that keeps its beginning.
+                Some(origin) => drop(spans.entry(span).or_insert(Cow::Owned(origin))),
+                None => drop(spans.insert(span, Cow::Borrowed(REPLACEMENT))),
+            }
+        }
     }
     let mut kept = Vec::with_capacity(body.len());
     let mut done = 0;
-    for (start, length) in spans {
+    for ((start, length), instead) in spans {
         if start < done {
             continue; // It lies inside a value that is replaced already.
         }
         kept.extend_from_slice(body.get(done..start).unwrap_or_default());
-        kept.extend_from_slice(REPLACEMENT);
+        kept.extend_from_slice(&instead);
         done = start + length;
     }
     kept.extend_from_slice(body.get(done..).unwrap_or_default());
     Ok(Redacted { body: kept.into(), paths: matched.into_iter().collect() })
+}
+
+/// What is kept of a value that is an address, as JSON: scheme, host and port.
+fn origin(value: &RawValue) -> Option<Vec<u8>> {
+    let address: String = serde_json::from_str(value.get()).ok()?;
+    let origin = Url::parse(&address).ok()?.origin();
+    let kept = format!("{}/[redacted]", origin.is_tuple().then(|| origin.ascii_serialization())?);
+    serde_json::to_vec(&kept).ok()
 }
 
 /// The address as evidence keeps it: no credentials, no fragment, no secret parameter.
@@ -230,6 +247,10 @@ mod tests {
             (r#"{"\u006b":1}"#, &["k"], r#"{"\u006b":"[redacted]"}"#),
             (r#"{"a":1}"#, &["a.b", "[].a"], r#"{"a":1}"#),
             (r#"{"a":{"x.y":1,"x":{"y":2}}}"#, &["a.\"x.y\""], r#"{"a":{"x.y":"[redacted]","x":{"y":2}}}"#),
+            (r#"{"u":"https://me:pw@h:8443/x?t=1"}"#, &["u|origin"], r#"{"u":"https://h:8443/[redacted]"}"#),
+            (r#"{"u":"https://h/[redacted]"}"#, &["u|origin"], r#"{"u":"https://h/[redacted]"}"#),
+            (r#"{"u":"tok","v":{"u":7}}"#, &["**.u|origin"], r#"{"u":"[redacted]","v":{"u":"[redacted]"}}"#),
+            (r#"{"u":"https://h/x"}"#, &["u", "u|origin"], r#"{"u":"[redacted]"}"#),
             (r#"{"a":[[{"b":1}]]}"#, &["a[][].b"], r#"{"a":[[{"b":"[redacted]"}]]}"#),
         ];
         for (body, paths, kept) in table {

@@ -631,6 +631,19 @@ async fn a_declared_field_that_nobody_set_is_unread() {
 }
 
 #[tokio::test]
+async fn what_the_settings_leave_out_is_unread_and_no_gap() {
+    let run = told(|run| {
+        let mut found = Found::new(THING, "a", "a");
+        found.set("on", Err::<bool, _>(MARK.unread(GapReason::NotAsked, "the settings leave it out")));
+        run.found(found);
+        run.complete(THING);
+    })
+    .await;
+    assert_eq!((run.outcome, run.gaps), (Outcome::Collected, Vec::new()));
+    assert!(matches!(run.populations[0].resources[0].fields["on"], Field::Unread(GapReason::NotAsked, _)));
+}
+
+#[tokio::test]
 async fn the_same_gap_in_many_resources_is_told_once_with_their_number() {
     let run = told(|run| {
         for id in ["a", "b", "c"] {

@@ -104,6 +104,8 @@ pub enum GapReason {
     Cancelled,
     /// The process died during the run.
     Interrupted,
+    /// The settings or the kind of sign-in leave it out. Only a field can be so: it is unread, and no gap.
+    NotAsked,
 }
 
 impl GapReason {
@@ -127,6 +129,7 @@ impl GapReason {
             GapReason::Unmatched => "no sure match",
             GapReason::Cancelled => "cancelled",
             GapReason::Interrupted => "interrupted",
+            GapReason::NotAsked => "not asked",
         }
     }
 }

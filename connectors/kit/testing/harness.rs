@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{CollectionRun, Field, GapReason, Outcome, ResourceKey, ResourceType, Trigger};
+use domain::{CollectionRun, Field, GapReason, Outcome, ResourceKey, ResourceType, StreamId, Trigger};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
 use super::{Day, Fixture, MemoryBodies, MemoryEvidence, Replay, Wrong, surroundings};
-use crate::{AnySource, CallSpec, Clients, CollectorSpec, Kind, READ, SecondCount};
+use crate::{AnySource, CallSpec, Clients, CollectorSpec, Conditional, Earlier, Kind, READ, SecondCount};
 
 /// Makes the configured source for the address where the answers are replayed.
 type MakeSource = dyn Fn(Url) -> Box<dyn AnySource>;
@@ -59,7 +59,7 @@ impl Harness {
             for wrong in Wrong::ALL {
                 looked += 1;
                 let evidence = self.evidence.clone().wrong(&kind, wrong);
-                let bad = self.run_with(collector, Day::Good, None, evidence).await.run;
+                let bad = self.run_with(collector, Day::Good, None, evidence, None).await.run;
                 let gap = bad.gaps.iter().any(|gap| gap.call == format!("{READ} /populations/{kind}"));
                 let verdict = match (gap, bad.outcome) {
                     (false, _) => Err("no gap names the population".to_owned()),
@@ -81,6 +81,19 @@ impl Harness {
         check_secrets(done.spec, &done);
         check_fields(done.spec, &done.run);
         compare(expected.as_ref(), &shown(&done.run, &done.url));
+    }
+
+    /// Asked again with nothing changed, a source that tags its answers confirms them, and the run is told like the first.
+    pub async fn confirmed(&self, collector: &str) {
+        let first = self.run_on(collector, Day::Good, None).await;
+        let earlier = Arc::new(Confirmed { run: first.run.clone(), bodies: first.bodies.clone() });
+        let again = self.run_with(collector, Day::Good, None, self.evidence.clone(), Some(earlier)).await.run;
+        let tagged = first.run.exchanges.iter().filter(|e| e.etag.is_some() && e.status == Some(200)).count();
+        let confirmed = again.exchanges.iter().filter(|e| e.not_modified && e.etag.is_some()).count();
+        assert!(tagged > 0, "{collector}: no recorded answer has a tag");
+        assert_eq!(confirmed, tagged, "{collector}: answers confirmed and answers that had a tag");
+        let told = |run: &CollectionRun| (run.populations.clone(), run.gaps.clone(), run.outcome, run.changes.clone());
+        assert_eq!(told(&again), told(&first.run), "{collector}: an unchanged source is told otherwise");
     }
 
     /// On every bad day, for every call, there is a gap, and nothing that was not read has a value.
@@ -115,7 +128,7 @@ impl Harness {
     }
 
     async fn run_on(&self, collector: &str, day: Day, call: Option<&'static CallSpec>) -> Done {
-        self.run_with(collector, day, call, self.evidence.clone()).await
+        self.run_with(collector, day, call, self.evidence.clone(), None).await
     }
 
     async fn run_with(
@@ -124,6 +137,7 @@ impl Harness {
         day: Day,
         call: Option<&'static CallSpec>,
         evidence: MemoryEvidence,
+        conditional: Option<Arc<dyn Conditional>>,
     ) -> Done {
         let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = elsewhere.local_addr().expect("an address");
@@ -142,6 +156,7 @@ impl Harness {
         let mut around = surroundings(bodies.clone());
         around.clients = self.clients.clone();
         around.evidence = Arc::new(evidence);
+        around.conditional = conditional;
         if day == Day::Hangs {
             around.limits.headers = Duration::from_millis(60);
             around.limits.tries = 2;
@@ -162,6 +177,32 @@ struct Done {
     unknown: Vec<String>,
     affected: u32,
     elsewhere_asked: bool,
+}
+
+/// The answers of an earlier run, each under its path: the source stands at another address by now.
+struct Confirmed {
+    run: CollectionRun,
+    bodies: MemoryBodies,
+}
+
+impl Conditional for Confirmed {
+    fn earlier(&self, _: &StreamId, url: &str) -> Option<Earlier> {
+        let asked = Url::parse(url).ok()?;
+        let elsewhere = |earlier: &str| {
+            let mut there = Url::parse(earlier).ok()?;
+            there.set_port(asked.port()).ok()?;
+            Some(there)
+        };
+        let exchange = self.run.exchanges.iter().find(|e| elsewhere(&e.url).as_ref() == Some(&asked))?;
+        let id = exchange.body.first().filter(|_| exchange.status == Some(200))?;
+        Some(Earlier {
+            etag: exchange.etag.clone()?,
+            body: self.bodies.get(id)?,
+            ids: exchange.body.clone(),
+            redacted: exchange.redacted.clone(),
+            next: exchange.next.as_deref().and_then(elsewhere).map(String::from),
+        })
+    }
 }
 
 /// Whether the bad day was told as it was.

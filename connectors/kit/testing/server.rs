@@ -76,6 +76,8 @@ struct Asked {
     /// Path and query; for a request that names an action in its body, the body stands in the place of the query.
     target: String,
     action: Option<String>,
+    /// The tag of an earlier answer, which the source may confirm.
+    tag: Option<String>,
 }
 
 struct State {
@@ -145,7 +147,7 @@ impl Drop for Replay {
 }
 
 async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
-    let Some(Asked { method, target, action }) = read_request(&mut stream).await? else { return Ok(()) };
+    let Some(Asked { method, target, action, tag }) = read_request(&mut stream).await? else { return Ok(()) };
     let Some(recorded) = state.fixture.answer(&method, &target) else {
         state.unknown.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{method} {target}"));
         return send(&mut stream, 404, &[], b"{\"error\":\"not recorded\"}").await;
@@ -168,6 +170,10 @@ async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
         _ => true,
     };
     if !changes {
+        if tag.is_some_and(|tag| recorded.headers.get("etag") == Some(&tag)) {
+            // As scarce as GitHub's, which names neither the tag nor the next page.
+            return send(&mut stream, 304, &[], b"").await;
+        }
         return send_recorded(&mut stream, &recorded, recorded.body.as_bytes()).await;
     }
     *state.affected.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -242,10 +248,11 @@ fn asked(head: &str, body: &str) -> Option<Asked> {
         let (name, value) = line.split_once(':')?;
         Some((name.parse::<http::HeaderName>().ok()?, value.trim().parse::<http::HeaderValue>().ok()?))
     };
-    let headers = head.lines().filter_map(header).collect();
+    let headers: http::HeaderMap = head.lines().filter_map(header).collect();
     let action = crate::action_asked(&headers, target.split_once('?').map(|(_, query)| query), body.as_bytes());
     let target = if action.is_some() { format!("{target}?{body}") } else { target };
-    Some(Asked { method, target, action })
+    let tag = headers.get(http::header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    Some(Asked { method, target, action, tag })
 }
 
 /// The headers without the link to the next page.

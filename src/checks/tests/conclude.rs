@@ -202,6 +202,7 @@ fn a_finding_shows_every_link_with_its_source_in_order() {
     let links: Vec<String> = of(&findings, "A.5.17")
         .links
         .iter()
+        .filter(|link| link.check.as_str().starts_with("keycloak."))
         .map(|link| format!("{} {:?} {:?}", link.check, link.bearing, link.source))
         .collect();
     assert_eq!(

@@ -69,6 +69,11 @@ fn paths(value: &Value, here: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
     }
 }
 
+/// Whether a path leads into the value of an example's field: what a source answers has a shape of its own.
+fn in_a_value(path: &[String]) -> bool {
+    path.len() > 4 && path[0] == "examples" && path[2] == "fields"
+}
+
 fn at<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
     path.iter().fold(value, |value, key| match value {
         Value::Array(list) => &mut list[key.parse::<usize>().unwrap()],
@@ -91,6 +96,7 @@ fn every_key_misspelt_is_a_problem_with_its_place() {
         let original = tree(file);
         let mut all = Vec::new();
         paths(&original, &mut Vec::new(), &mut all);
+        all.retain(|path| !in_a_value(path));
         for path in &all {
             let (key, parent) = path.split_last().unwrap();
             let mut changed = original.clone();
@@ -113,6 +119,7 @@ fn every_value_of_a_wrong_kind_is_a_problem_with_its_place() {
         let original = tree(file);
         let mut all = Vec::new();
         paths(&original, &mut Vec::new(), &mut all);
+        all.retain(|path| !in_a_value(path));
         for path in &all {
             let mut changed = original.clone();
             let value = at(&mut changed, path);

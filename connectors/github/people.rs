@@ -1,0 +1,155 @@
+//! The collector `people`: members, owners and outside collaborators.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::GapReason;
+use kit::view::{Mark, View};
+use kit::{Found, Pages, RunBuilder, Unread};
+use serde_json::{Value, json};
+
+use crate::changes;
+use crate::session::Session;
+use crate::spec::{EMAILS, MEMBER_KIND, MEMBERS, OUTSIDE, OUTSIDE_KIND};
+
+/// Addresses by member's number, each with the answer it came from.
+type Emails = BTreeMap<i64, (Value, Mark)>;
+
+/// Pages of addresses in one run.
+const PAGES: usize = 100;
+
+/// Only addresses of domains that the organisation has verified; a person's own address is their own business.
+const QUERY: &str = "query($org: String!, $after: String) { organization(login: $org) { \
+    membersWithRole(first: 100, after: $after) { \
+    nodes { databaseId organizationVerifiedDomainEmails(login: $org) } pageInfo { hasNextPage endCursor } } } }";
+
+pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
+    let members = members(session, run).await;
+    outside(session, run).await;
+    let touches = |event: &View<'_>| {
+        let user = event.text("user").ok().and_then(|login| members.get(login));
+        user.into_iter().map(|id| (MEMBER_KIND, id.clone())).collect()
+    };
+    changes::collect(session, run, touches).await;
+}
+
+/// Tells the builder of every member, and gives back their ids by login.
+async fn members(session: &Session<'_>, run: &mut RunBuilder) -> BTreeMap<String, String> {
+    let owners = owners(session).await;
+    let emails = emails(session).await;
+    let Pages { items, last, stopped } = session.org_list(&MEMBERS, &["members"], &[("role", "all")]).await;
+    let mut ids = BTreeMap::new();
+    for (item, mark) in &items {
+        let read = View::object(item, *mark).and_then(|m| Ok((m.text("node_id")?, m.text("login")?, m)));
+        match read {
+            Ok((id, login, member)) => {
+                ids.insert(login.to_owned(), id.to_owned());
+                let mut found = Found::new(MEMBER_KIND, id, login);
+                found.from(*mark).read("login", login);
+                if let Ok((_, mark)) = &owners {
+                    found.from(*mark);
+                }
+                found.set("owner", owners.as_ref().map(|(owners, _)| owners.contains(id)).map_err(Unread::clone));
+                // Node ids have an old and a new form, and the two interfaces need not use the same.
+                let email = member.number("id").and_then(|number| email(emails.as_ref(), number));
+                if let Ok((_, mark)) = &email {
+                    found.from(*mark);
+                }
+                found.set("email", email.map(|(email, _)| email));
+                run.found(found);
+            }
+            Err(unread) => run.missing(&unread, &[MEMBER_KIND]),
+        }
+    }
+    let whole = match (stopped, last) {
+        (Some(unread), _) => Err(unread),
+        (None, Some(mark)) if items.is_empty() => Err(mark.malformed("an organisation without a member")),
+        (None, Some(mark)) => session.sees_members(mark),
+        (None, None) => Err(Unread::unsent(&MEMBERS, GapReason::Malformed, "no page was answered")),
+    };
+    match whole {
+        Ok(()) => run.complete(MEMBER_KIND),
+        Err(unread) => run.missing(&unread, &[MEMBER_KIND]),
+    }
+    ids
+}
+
+/// Ids of the owners.
+async fn owners(session: &Session<'_>) -> Result<(BTreeSet<String>, Mark), Unread> {
+    let Pages { items, last, stopped } = session.org_list(&MEMBERS, &["members"], &[("role", "admin")]).await;
+    if let Some(unread) = stopped {
+        return Err(unread);
+    }
+    let ids = items.iter().map(|(item, mark)| View::object(item, *mark)?.text("node_id").map(str::to_owned));
+    let ids: BTreeSet<String> = ids.collect::<Result<_, _>>()?;
+    match last {
+        Some(mark) if ids.is_empty() => Err(mark.malformed("an organisation without an owner")),
+        Some(mark) => session.sees_members(mark).map(|()| (ids, mark)),
+        None => Err(Unread::unsent(&MEMBERS, GapReason::Malformed, "no page was answered")),
+    }
+}
+
+/// A member's address, null when there is none. One who is in no answer came after it, and is not known to have none.
+fn email(emails: Result<&Emails, &Unread>, number: i64) -> Result<(Value, Mark), Unread> {
+    let emails = emails.map_err(Unread::clone)?;
+    let missing = || {
+        let why = "the member came while addresses were read";
+        Unread::unsent(&EMAILS, GapReason::Truncated, why)
+    };
+    emails.get(&number).cloned().ok_or_else(missing)
+}
+
+/// Addresses of verified domains. A member may have several; the first stands for them.
+async fn emails(session: &Session<'_>) -> Result<Emails, Unread> {
+    if !session.github.verified_emails {
+        return Err(Unread::unsent(&EMAILS, GapReason::NotAsked, "verified_emails is off in the settings"));
+    }
+    let mut emails = BTreeMap::new();
+    let mut after = Value::Null;
+    for _ in 0..PAGES {
+        let variables = json!({"org": session.github.organisation, "after": after});
+        let answer = session.graphql(&json!({"query": QUERY, "variables": variables})).await?;
+        let value = answer.json()?;
+        let view = View::object(&value, answer.mark)?;
+        // GraphQL answers 200 to what it refuses, with the reason in `errors`.
+        if view.get("errors").is_some() {
+            let why =
+                "answered with errors: the organisation has no verified domain, or the reader may not see addresses";
+            return Err(answer.mark.unread(GapReason::Denied, why));
+        }
+        let members = view.inner("data")?.inner("organization")?.inner("membersWithRole")?;
+        for member in members.inner_list("nodes")? {
+            let addresses = member.texts("organizationVerifiedDomainEmails")?;
+            let first = addresses.into_iter().min().map_or(Value::Null, Value::from);
+            emails.insert(member.number("databaseId")?, (first, answer.mark));
+        }
+        let page = members.inner("pageInfo")?;
+        if !page.bool("hasNextPage")? {
+            return Ok(emails);
+        }
+        after = Value::from(page.text("endCursor")?);
+    }
+    Err(Unread::unsent(&EMAILS, GapReason::OverLimit, format!("more than {PAGES} pages of addresses")))
+}
+
+async fn outside(session: &Session<'_>, run: &mut RunBuilder) {
+    let Pages { items, last, stopped } = session.org_list(&OUTSIDE, &["outside_collaborators"], &[]).await;
+    for (item, mark) in &items {
+        match View::object(item, *mark).and_then(|m| Ok((m.text("node_id")?, m.text("login")?))) {
+            Ok((id, login)) => {
+                let mut found = Found::new(OUTSIDE_KIND, id, login);
+                found.from(*mark).read("login", login);
+                run.found(found);
+            }
+            Err(unread) => run.missing(&unread, &[OUTSIDE_KIND]),
+        }
+    }
+    let whole = match (stopped, last) {
+        (Some(unread), _) => Err(unread),
+        (None, Some(mark)) => session.sees_members(mark),
+        (None, None) => Err(Unread::unsent(&OUTSIDE, GapReason::Malformed, "no page was answered")),
+    };
+    match whole {
+        Ok(()) => run.complete(OUTSIDE_KIND),
+        Err(unread) => run.missing(&unread, &[OUTSIDE_KIND]),
+    }
+}
