@@ -1,15 +1,15 @@
-//! The program held against counterparts nobody here wrote: a real Keycloak, whose faults are known because a script
-//! made them, and a real Alertmanager. `tests/all` brings them up and runs these; `tests/parties/README.md` says how to
-//! do it by hand.
+//! The program held against counterparts nobody here wrote: a real Keycloak and an AWS account on moto, whose faults are
+//! known because scripts made them, GitHub's own published answers, and a real Alertmanager. `tests/all` brings them up
+//! and runs these; `tests/parties/README.md` says how to do it by hand.
 //!
-//! Addresses come from the environment: KEYCLOAK_URL, ALERTMANAGER_URL, and ALERTMANAGER_HOOK, the address that the
-//! Alertmanager posts to, which the tests listen on. A test that lacks one fails.
+//! Addresses come from the environment: KEYCLOAK_URL, ALERTMANAGER_URL, MOTO_URL and so on, and ALERTMANAGER_HOOK, the
+//! address that the Alertmanager posts to, which the tests listen on. A test that lacks one fails.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use kit::http::{HeaderMap, Method};
+use kit::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use kit::outbound::Outbound;
 use serde_json::Value;
 
@@ -19,6 +19,7 @@ mod alertmanager;
 mod asked;
 mod drifts;
 mod gate;
+mod moto;
 mod postures;
 mod secrets;
 mod tlog;
@@ -38,10 +39,13 @@ struct Realm {
     truth: Truth,
 }
 
-/// What the seeding script says of the realm it made, by check and then by what should be found.
+/// What a seeding script says should be found: by check, then by what should be said, the resources.
+type Checks = BTreeMap<String, BTreeMap<String, Vec<Named>>>;
+
+/// What the seeding script says of the realm it made.
 #[derive(serde::Deserialize)]
 struct Truth {
-    checks: BTreeMap<String, BTreeMap<String, Vec<Named>>>,
+    checks: Checks,
     populations: BTreeMap<String, u64>,
     reader: Reader,
     canaries: Vec<String>,
@@ -114,11 +118,19 @@ fn seeder(url: &str, realm: &str, what: &[&str]) -> Command {
 
 /// An answer of another program's API.
 fn get<T: serde::de::DeserializeOwned>(url: &str) -> T {
+    serde_json::from_str(&send(Method::GET, url, &[], "").1).unwrap()
+}
+
+/// Asks another program; gives status and body.
+fn send(method: Method, url: &str, headers: &[(&'static str, &'static str)], body: &str) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = url.parse().unwrap();
+    let known = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let client = Outbound::network().unwrap();
-    let ask = client.ask(Method::GET, &url, HeaderMap::new(), Default::default(), Duration::from_secs(10));
-    serde_json::from_slice(runtime.block_on(ask).unwrap().body()).unwrap()
+    let body = body.as_bytes().to_vec().into();
+    let ask = client.ask(method, &url, known.collect::<HeaderMap>(), body, Duration::from_secs(10));
+    let answer = runtime.block_on(ask).unwrap();
+    (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
 }
 
 /// Asks the daemon to collect everything now, and waits for the runs to end.

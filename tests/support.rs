@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) more: String,
     /// More settings of the source, as YAML with its indentation, and sources after it.
     pub(crate) source_more: String,
+    /// All sources, as YAML below `sources`, in place of the Keycloak above. `DIR` stands for the folder of the settings.
+    pub(crate) sources: Option<String>,
     /// Variables in the daemon's environment, beside those of the tests.
     pub(crate) env: Vec<(String, String)>,
 }
@@ -55,8 +57,17 @@ impl Setup {
             schedule: "every: 1s".to_owned(),
             more: String::new(),
             source_more: String::new(),
+            sources: None,
             env: Vec::new(),
         }
+    }
+
+    /// Watches other sources than a Keycloak: YAML below `sources`, where `DIR` stands for the folder of the settings,
+    /// which also holds `secret` as the file `reader.secret`.
+    pub(crate) fn of_sources(sources: &str, secret: &str) -> Setup {
+        let mut setup = Setup::new("http://127.0.0.1:9", "none", "none", secret);
+        setup.sources = Some(sources.to_owned());
+        setup
     }
 
     /// Watches the simulated organisation.
@@ -113,10 +124,16 @@ impl Setup {
     pub(crate) fn write(&self) {
         let (dir, web, health) = (self.dir.path().display(), free_port(), free_port());
         let Setup { url, realm, client, schedule, more, source_more, .. } = self;
+        let sources = self.sources.as_ref().map(|sources| sources.replace("DIR", &dir.to_string()));
+        let sources = sources.unwrap_or_else(|| {
+            format!(
+                "  keycloak:\n  - name: acme\n    owner: identity team\n    url: {url}\n    realm: {realm}\n    \
+                 client_id: {client}\n    client_secret: {{file: {dir}/reader.secret}}\n"
+            )
+        });
         let text = format!(
             "organisation: Acme\ndata: {dir}/data\nweb: {{listen: '127.0.0.1:{web}'}}\nhealth: {{listen: '127.0.0.1:{health}'}}\n\
-             schedules: {{default: '{schedule}'}}\n{more}sources:\n  keycloak:\n  - name: acme\n    owner: identity team\n    \
-             url: {url}\n    realm: {realm}\n    client_id: {client}\n    client_secret: {{file: {dir}/reader.secret}}\n{source_more}"
+             schedules: {{default: '{schedule}'}}\n{more}sources:\n{sources}{source_more}"
         );
         fs::write(self.settings(), text).unwrap();
     }

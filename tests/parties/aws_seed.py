@@ -34,7 +34,7 @@ VENDOR, COLLECTOR = "999988887777", "444455556666"
 READER, EXTERNAL_ID = "evidenced-reader", "acme-evidence-7"
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 POSTURES = ["good", "mixed", "bad"]
-# What the reader may do unless `--grant` says it: the identity part of decision, in the order it is asked.
+# What the reader may do unless `--grant` says it.
 GRANT = [
     "iam:GetAccountSummary", "iam:GetAccountPasswordPolicy", "iam:GenerateCredentialReport", "iam:GetCredentialReport",
     "iam:GetAccountAuthorizationDetails", "iam:ListVirtualMFADevices", "iam:ListSAMLProviders",
@@ -44,6 +44,11 @@ GRANT = [
 
 def ago(days):
     return (NOW - datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precisely(moment):
+    """A moment as the daemon writes it."""
+    return moment.replace("Z", ".000Z")
 
 
 def allow(actions, resources, **more):
@@ -81,10 +86,11 @@ class Truth:
     def __init__(self):
         self.checks = {}
 
-    def say(self, check, name, arn, conforms, applies=True):
+    def say(self, check, name, id, conforms, applies=True):
+        """What is true of the resource that the daemon calls `id`: where AWS has no id, the ARN and when it was made."""
         word = "not_applicable" if not applies else "conforms" if conforms else "deviates"
         verdicts = self.checks.setdefault(f"aws.iam.{check}", {"conforms": [], "deviates": [], "not_applicable": []})
-        verdicts[word].append({"name": name, "id": arn})
+        verdicts[word].append({"name": name, "id": id})
 
 
 class Organisation:
@@ -94,7 +100,7 @@ class Organisation:
         self.party, self.iam, self.posture, self.users = party, party.iam, posture, users
         self.truth, self.admins, self.console = Truth(), [], []
         self.ages = {"root": {}, "users": {}, "roles": {}}
-        self.counts = {"users": 0, "roles": 0, "groups": 0, "policies": 0, "access_keys": 0}
+        self.counts = {"aws.iam.user": 0, "aws.iam.user_row": 0, "aws.iam.role": 0, "aws.iam.access_key": 0}
 
     def is_bad(self, mixed):
         """Whether something is at fault: never in `good`, always in `bad`, and in `mixed` as told."""
@@ -138,9 +144,10 @@ class Organisation:
             device = self.iam.create_virtual_mfa_device(VirtualMFADeviceName=name)["VirtualMFADevice"]
             self.iam.enable_mfa_device(UserName=name, SerialNumber=device["SerialNumber"],
                                        AuthenticationCode1="123456", AuthenticationCode2="654321")
-        say("user.console_mfa", name, arn, mfa, applies=console is not None)
+        row = f"{arn} of {precisely(ago(created))}"
+        say("user.console_mfa", name, row, mfa, applies=console is not None)
         idle = created if console == "never" else console
-        say("user.console_dormant", name, arn, console is not None and idle <= 90, applies=console is not None)
+        say("user.console_dormant", name, row, console is not None and idle <= 90, applies=console is not None)
         for slot, (old, used, active) in enumerate(keys, 1):
             key = self.iam.create_access_key(UserName=name)["AccessKey"]["AccessKeyId"]
             if not active:
@@ -148,14 +155,18 @@ class Organisation:
             ages["keys"][key] = {"created": ago(old), "last_used": None if used is None else ago(used)}
             self.key(name, arn, slot, old, used, active)
         self.ages["users"][name] = ages
-        self.counts["users"] += 1
+        self.count_user()
         return arn
 
+    def count_user(self):
+        self.counts["aws.iam.user"] += 1
+        self.counts["aws.iam.user_row"] += 1
+
     def key(self, name, arn, slot, old, used, active):
-        which = (f"{name} key {slot}", f"{arn}#{slot}")
+        which = (f"{name} key {slot}", f"{arn} key of {precisely(ago(old))}")
         self.truth.say("access_key.rotated", *which, old <= 90, applies=active)
         self.truth.say("access_key.in_use", *which, (old if used is None else used) <= 45, applies=active)
-        self.counts["access_keys"] += 1
+        self.counts["aws.iam.access_key"] += 1
 
     def people(self):
         # Two people for a day when federation is down; everybody else signs in elsewhere, unless it is bad.
@@ -174,34 +185,35 @@ class Organisation:
             self.user("legacy", keys=[(90.5, 1, True)])
             self.user("two-keys", keys=[(400, 45.5, True), (45.5, None, True)])
             self.user("odd.name+tag=1@acme_x-y", keys=[(20, 1, True)])
-        for i in range(self.counts["users"] + 1, self.users):
+        for i in range(self.counts["aws.iam.user"] + 1, self.users):
             late = self.is_bad(i % 5 == 0)
             self.user(f"machine-{i:04}", created=500, keys=[(200 if late else 30, 2, True)] if i % 2 else [])
 
     # -- Roles, policies, groups: who has full rights, and who may become whom --
 
     def policy(self, name, document, full, attached_to=None, versions=()):
-        arn = self.iam.create_policy(PolicyName=name, PolicyDocument=document, Path="/acme/")["Policy"]["Arn"]
+        made = self.iam.create_policy(PolicyName=name, PolicyDocument=document, Path="/acme/")["Policy"]
+        arn = made["Arn"]
         for newer in versions:
             self.iam.create_policy_version(PolicyArn=arn, PolicyDocument=newer, SetAsDefault=True)
         if attached_to:
             self.iam.attach_role_policy(RoleName=attached_to, PolicyArn=arn)
-        self.truth.say("policy.no_full_admin", name, arn, not full, applies=attached_to is not None)
-        self.counts["policies"] += 1
+        self.truth.say("policy.no_full_admin", name, made["PolicyId"], not full, applies=attached_to is not None)
         return arn
 
-    def role(self, name, document, public=False, vendor=None, loose=False, path="/"):
-        """`vendor`: whether a role that another account may take asks for an external id; `loose`: a pipeline's role."""
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document, Path=path)["Role"]["Arn"]
-        self.named_role(name, arn, public, vendor, loose)
+    def role(self, name, document, public=False, vendor=None, scoped=None, path="/"):
+        """`vendor`: whether a role that another account may take asks for an external id; `scoped`: whether one that
+        pipelines may take names whose."""
+        made = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document, Path=path)["Role"]
+        self.say_role(name, made["RoleId"], public, vendor, scoped)
         self.ages["roles"][name] = {"created": ago(250), "last_used": ago(2)}
-        return arn
+        return made["Arn"]
 
-    def named_role(self, name, arn, public=False, vendor=None, loose=False):
-        self.truth.say("role.trust_not_public", name, arn, not public)
-        self.truth.say("role.vendor_external_id", name, arn, vendor is True, applies=vendor is not None)
-        self.truth.say("role.ci_trust_scoped", name, arn, not loose)
-        self.counts["roles"] += 1
+    def say_role(self, name, id, public=False, vendor=None, scoped=None):
+        self.truth.say("role.trust_not_public", name, id, not public)
+        self.truth.say("role.vendor_external_id", name, id, vendor is True, applies=vendor is not None)
+        self.truth.say("role.ci_trust_scoped", name, id, scoped is True, applies=scoped is not None)
+        self.counts["aws.iam.role"] += 1
 
     def rights(self):
         own = {"AWS": self.party.arn("root")}
@@ -216,12 +228,11 @@ class Organisation:
         self.iam.put_user_policy(UserName="glass-1", PolicyName="everything", PolicyDocument=allow("*", "*"))
         self.admins.append(self.party.arn("user/people/glass-1"))
         linked = self.iam.create_service_linked_role(AWSServiceName="support.amazonaws.com")["Role"]
-        self.named_role(linked["RoleName"], linked["Arn"])
+        self.say_role(linked["RoleName"], linked["RoleId"])
         self.iam.create_group(GroupName="operators")
         self.iam.attach_group_policy(GroupName="operators", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
         self.iam.add_user_to_group(GroupName="operators", UserName="deploy")
         self.iam.create_group(GroupName="nobody")
-        self.counts["groups"] += 2
         if self.is_bad(False):
             self.iam.attach_group_policy(GroupName="operators", PolicyArn=ADMIN)
             self.admins.append(self.party.arn("user/machines/deploy"))
@@ -237,7 +248,7 @@ class Organisation:
         self.policy("fence", json.dumps(fence), False, "ec2")
         if self.posture == "good":
             return
-        for name, document in [("do-all", allow(["*"], ["*"])), ("do-all-late", allow("*", "*"))]:
+        for name, document in [("do-all", allow(["s3:*", "*"], ["*"])), ("do-all-late", allow("*:*", "*"))]:
             role = f"with-{name}"
             self.admins.append(self.role(role, trust({"AWS": self.party.arn("root")})))
             versions = [document] if name.endswith("late") else []
@@ -252,30 +263,34 @@ class Organisation:
         asked = {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}
         self.iam.create_saml_provider(Name="acme", SAMLMetadataDocument="<EntityDescriptor/>" + " " * 1000)
         self.role("ci-exact", trust(github, web, Condition={
-            "StringEquals": aud | {sub: "repo:acme/app:ref:refs/heads/main"}}))
+            "StringEquals": aud | {sub: "repo:acme/app:ref:refs/heads/main"}}), scoped=True)
         self.role("ci-any-branch", trust(github, web, Condition={
-            "StringEquals": aud, "StringLike": {sub: ["repo:acme/app:*", "repo:acme/web:environment:*"]}}))
+            "StringEquals": aud, "StringLike": {sub: ["repo:acme/app:*", "repo:acme/web:environment:*"]}}), scoped=True)
         self.role("vendor-asked", trust({"AWS": f"arn:aws:iam::{VENDOR}:root"}, Condition=asked), vendor=True)
         self.role("vendor-by-number", trust({"AWS": VENDOR}, Condition=asked), vendor=True)
+        self.role("org-only", trust("*", Condition={"StringEquals": {"aws:PrincipalOrgID": "o-acme123456"}}))
         self.role(READER, trust({"AWS": f"arn:aws:iam::{COLLECTOR}:root"}, Condition=asked), vendor=True)
         if self.posture == "good":
             return
         self.role("vendor-trusting", trust({"AWS": f"arn:aws:iam::{VENDOR}:role/scanner"}), vendor=False)
+        self.role("vendor-half-asked", trust({"AWS": VENDOR}, Condition={
+            "StringEqualsIfExists": {"sts:ExternalId": EXTERNAL_ID}}), vendor=False)
         self.role("ci-any-repository", trust(github, web, Condition={
-            "StringEquals": aud, "StringLike": {sub: "repo:acme/*:ref:refs/heads/main"}}), loose=True)
-        self.role("ci-anybody", trust(github, web, Condition={"StringEquals": aud}), loose=True)
-        self.role("open", trust("*"), public=True, vendor=False)
-        self.role("open-to-aws", trust({"AWS": "*"}), public=True, vendor=False)
+            "StringEquals": aud, "StringLike": {sub: "repo:acme/*:ref:refs/heads/main"}}), scoped=False)
+        self.role("ci-anybody", trust(github, web, Condition={"StringEquals": aud}), scoped=False)
+        self.role("open", trust("*"), public=True)
+        self.role("open-to-aws", trust({"AWS": "*"}), public=True)
 
     def reader(self, grant):
         """The daemon's own: a user with a key, for tests that sign in directly, and the role above for the others."""
         arn = self.iam.create_user(UserName=READER, Path="/machines/")["User"]["Arn"]
         key = self.iam.create_access_key(UserName=READER)["AccessKey"]
         may(self.iam, grant)
+        self.ages["users"][READER] = {"created": ago(1), "keys": {key["AccessKeyId"]: {"created": ago(1)}}}
         for check in ("user.console_mfa", "user.console_dormant"):
-            self.truth.say(check, READER, arn, False, applies=False)
-        self.key(READER, arn, 1, 0, 0, True)
-        self.counts["users"] += 1
+            self.truth.say(check, READER, f"{arn} of {precisely(ago(1))}", False, applies=False)
+        self.key(READER, arn, 1, 1, None, True)
+        self.count_user()
         return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"], "arn": arn,
                 "role_arn": self.party.arn(f"role/{READER}"), "external_id": EXTERNAL_ID}
 

@@ -9,7 +9,8 @@ caller's access key says which one, and no account sees another. moto answers; t
   caller (with its external id);
 - gives the credential report its root row, its true columns and the moment it was made, and makes it at most every
   four hours, as AWS does; the root user its second factor, keys and last sign-in;
-- gives ListUsers, ListGroups and GetAccountAuthorizationDetails their second pages;
+- gives ListUsers, ListGroups and GetAccountAuthorizationDetails their second pages, and the last of them only those of
+  AWS's own policies that are in use (https://github.com/joshlarsen/aws-recon/issues/21);
 - keeps the seeds of second factors out of ListVirtualMFADevices;
 - sets ages, which no AWS call can set;
 - turns what moto cannot do (a page of HTML) into AWS-shaped errors;
@@ -157,7 +158,8 @@ def get_account_authorization_details(self):
         ("Group", "GroupDetailList", backend.groups.values()),
         ("Role", "RoleDetailList", backend.roles.values()),
         ("LocalManagedPolicy", "Policies", [policy for policy in policies if policy.arn not in by_aws]),
-        ("AWSManagedPolicy", "Policies", [policy for policy in policies if policy.arn in by_aws]),
+        # Those of AWS's own policies that are attached to somebody, not all 1,500.
+        ("AWSManagedPolicy", "Policies", [one for one in policies if one.arn in by_aws and one.attachment_count]),
     ]:
         everything += [(key, item) for item in items if kind in wanted]
     # A page counts entities of all kinds together.

@@ -13,8 +13,8 @@ fn all_is_found_and_nothing_else(realm: &Realm, title: &str) {
     let api = daemon.api();
 
     let found = verdicts::recorded(api);
-    println!("{}", verdicts::table(title, &realm.truth, &found));
-    let wrong = verdicts::differences(&realm.truth, &verdicts::expected(&realm.truth), &found);
+    println!("{}", verdicts::table(title, &realm.truth.checks, &found));
+    let wrong = verdicts::differences(&realm.truth.checks, &verdicts::expected(&realm.truth.checks), &found);
     assert!(wrong.is_empty(), "{title}: {wrong:#?}");
     let undetermined = found.values().flat_map(|of_check| of_check.values());
     assert_eq!(undetermined.filter(|value| **value == ObservationValue::Undetermined).count(), 0);

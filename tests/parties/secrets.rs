@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::gate::Gate;
 use super::{Realm, collect, verdicts};
+use crate::support::{Daemon, Setup};
 
 #[test]
 #[ignore = "needs a real Keycloak: run by tests/all"]
@@ -37,6 +38,14 @@ fn party_keycloak_no_secret_that_passed_the_wire_is_kept_logged_or_served() {
         );
     }
 
+    let (places, bodies) = are_nowhere(&secrets, daemon, &setup);
+    assert!(bodies > 100, "{bodies} bodies");
+    println!("{} secrets, none of them in {places} places, {bodies} bodies among these", secrets.len());
+}
+
+/// Looks for the secrets wherever the daemon keeps, logs or serves something, and ends it. Gives the number of places,
+/// and of bodies among them.
+pub(super) fn are_nowhere(secrets: &BTreeSet<String>, daemon: Daemon<'_>, setup: &Setup) -> (usize, usize) {
     let mut kept: Vec<(String, String)> = vec![("the log".to_owned(), daemon.log())];
     for view in daemon.api().entries(0) {
         let rows = (0..view.rows.max(view.exchanges.len() as u64)).map_while(|row| {
@@ -62,14 +71,13 @@ fn party_keycloak_no_secret_that_passed_the_wire_is_kept_logged_or_served() {
         ));
         count += 1;
     }
-    assert!(count > 100, "{count} bodies");
     files(&setup.data(), &mut kept);
     for (place, text) in &kept {
-        for secret in &secrets {
+        for secret in secrets {
             assert!(!text.contains(secret.as_str()), "{secret} in {place}");
         }
     }
-    println!("{} secrets, none of them in {} places, {count} bodies among these", secrets.len(), kept.len());
+    (kept.len(), count)
 }
 
 /// The tokens of answers, by their middle and last parts: what tells one from another, and what makes it valid.

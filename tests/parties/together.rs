@@ -41,7 +41,7 @@ fn party_keycloak_and_alertmanager_a_drift_is_seen_at_the_next_slot_told_once_an
     assert_eq!((who.name.as_str(), who.from.as_deref()), ("dora (realm story)", Some("127.0.0.1")));
     assert_eq!(alert.subject, "story");
     assert!(!alert.baseline);
-    seen_at_the_next_slot(daemon.api(), alert.opened_by, &played);
+    seen_at_the_next_slot(daemon.api(), "keycloak:acme/realm", alert.opened_by, &played);
     manager.wait_told(&mut daemon, &alert.key, &["firing"]);
     let held = manager.holds(&alert.key).unwrap();
     println!("{held:#}");
@@ -77,7 +77,7 @@ fn party_keycloak_and_alertmanager_a_drift_is_seen_at_the_next_slot_told_once_an
 }
 
 /// The run that saw it is the first of its stream that was due after the change was made.
-fn seen_at_the_next_slot(api: &Api, opened_by: u64, played: &Value) {
+pub(super) fn seen_at_the_next_slot(api: &Api, stream: &str, opened_by: u64, played: &Value) {
     let entries = api.entries(0);
     let opened = &entries[usize::try_from(opened_by).unwrap()];
     let observation = opened.fact["is"].as_str().unwrap().split('/').next().unwrap().trim_start_matches('#').to_owned();
@@ -86,8 +86,8 @@ fn seen_at_the_next_slot(api: &Api, opened_by: u64, played: &Value) {
         view.fact["trigger"]["slot"].as_str().unwrap_or_else(|| panic!("{:#}", view.fact)).parse().unwrap()
     };
     let changed = Timestamp::from_millis(played["between"][1].as_i64().unwrap());
-    let of_realm = entries.iter().filter(|view| view.kind == "run" && view.fact["stream"] == "keycloak:acme/realm");
-    let next = of_realm.filter(|view| view.fact["trigger"]["slot"].is_string()).find(|view| slot(view) >= changed);
+    let of_stream = entries.iter().filter(|view| view.kind == "run" && view.fact["stream"] == stream);
+    let next = of_stream.filter(|view| view.fact["trigger"]["slot"].is_string()).find(|view| slot(view) >= changed);
     // A run whose slot came before the change may still have started after it: then it is even earlier than the next.
     assert!(run <= next.map_or(run, |next| next.entry), "seen by #{run}, the next slot's run is {next:?}");
 }

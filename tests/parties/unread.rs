@@ -10,7 +10,7 @@ use world::World;
 
 use super::gate::Gate;
 use super::verdicts::{self, Verdicts};
-use super::{Realm, collect};
+use super::{Checks, Realm, collect};
 use crate::support::{Daemon, Setup, now};
 
 const REALM_CHECKS: &[&str] = &[
@@ -24,22 +24,23 @@ const REALM_CHECKS: &[&str] = &[
 const ADMIN_CHECK: &str = "keycloak.admin.second_factor";
 const CLIENT_CHECK: &str = "keycloak.client.hardened";
 
-/// A daemon's realm, before anything was taken from it.
-struct Before {
-    verdicts: Verdicts,
+/// What a daemon said of its source, before anything was taken from it.
+pub(super) struct Before {
+    pub(super) verdicts: Verdicts,
     steps: Vec<String>,
     open: usize,
 }
 
 /// Somebody who is told: the receiver of a simulated organisation that is not watched.
-fn listener() -> (World, world::Server) {
+pub(super) fn listener() -> (World, world::Server) {
     let world = World::new(1, 12, now().millis());
     world.follow(|| now().millis());
     let server = world.serve(0).unwrap();
     (world, server)
 }
 
-fn first_look(realm: &Realm, daemon: &mut Daemon<'_>) -> Before {
+/// Its first look, held against the truth.
+pub(super) fn first_look(truth: &Checks, daemon: &mut Daemon<'_>) -> Before {
     daemon.wait_for_runs(1);
     daemon.wait("judgements", |api| verdicts::all_judged(api).then_some(()));
     let before = Before {
@@ -47,7 +48,7 @@ fn first_look(realm: &Realm, daemon: &mut Daemon<'_>) -> Before {
         steps: verdicts::steps(daemon.api()),
         open: daemon.api().deviations().len(),
     };
-    let wrong = verdicts::differences(&realm.truth, &verdicts::expected(&realm.truth), &before.verdicts);
+    let wrong = verdicts::differences(truth, &verdicts::expected(truth), &before.verdicts);
     assert!(wrong.is_empty(), "at first: {wrong:#?}");
     before
 }
@@ -55,8 +56,8 @@ fn first_look(realm: &Realm, daemon: &mut Daemon<'_>) -> Before {
 /// Nothing that was known is now said otherwise: blind checks say *undetermined* of everything but `still_read`, the
 /// others say what they said before, deviations stay as they were, and no control is conforming on the word of a blind
 /// check.
-fn nothing_is_claimed(
-    realm: &Realm,
+pub(super) fn nothing_is_claimed(
+    truth: &Checks,
     daemon: &Daemon<'_>,
     before: &Before,
     blind: &BTreeSet<&str>,
@@ -64,7 +65,7 @@ fn nothing_is_claimed(
 ) {
     let api = daemon.api();
     let found = verdicts::recorded(api);
-    let named = realm.truth.checks.values().flat_map(|verdicts| verdicts.values().flatten());
+    let named = truth.values().flat_map(|verdicts| verdicts.values().flatten());
     let still_read: BTreeSet<&str> =
         named.filter(|one| still_read.contains(&one.name.as_str())).map(|one| one.id.as_str()).collect();
     let mut expected = before.verdicts.clone();
@@ -73,8 +74,8 @@ fn nothing_is_claimed(
             *value = ObservationValue::Undetermined;
         }
     }
-    println!("{}", verdicts::table("with the gap", &realm.truth, &found));
-    let wrong = verdicts::differences(&realm.truth, &expected, &found);
+    println!("{}", verdicts::table("with the gap", truth, &found));
+    let wrong = verdicts::differences(truth, &expected, &found);
     assert!(wrong.is_empty(), "with the gap: {wrong:#?}");
     assert_eq!(verdicts::steps(api), before.steps, "no deviation opened or ended on an absence");
     assert_eq!(api.deviations().len(), before.open, "what was open stays open");
@@ -86,7 +87,7 @@ fn nothing_is_claimed(
 }
 
 /// Streams that feed a blind check say so, and somebody is told which call and which permission is missing.
-fn the_gap_is_named(daemon: &mut Daemon<'_>, world: &World, blind: &BTreeSet<&str>, gap: &Expected<'_>) {
+pub(super) fn the_gap_is_named(daemon: &mut Daemon<'_>, world: &World, blind: &BTreeSet<&str>, gap: &Expected<'_>) {
     let streams = daemon.api().streams();
     let blinded: Vec<&StreamView> =
         streams.iter().filter(|view| view.checks.iter().any(|check| blind.contains(check.check.as_str()))).collect();
@@ -113,14 +114,14 @@ fn the_gap_is_named(daemon: &mut Daemon<'_>, world: &World, blind: &BTreeSet<&st
 }
 
 /// The gap as it should be named.
-struct Expected<'a> {
-    reason: GapReason,
-    permission: Option<&'a str>,
+pub(super) struct Expected<'a> {
+    pub(super) reason: GapReason,
+    pub(super) permission: Option<&'a str>,
 }
 
 /// All is as at first, and whoever was told of the loss is told of its end.
-fn all_is_well_again(realm: &Realm, daemon: &mut Daemon<'_>, world: &World, before: &Before) {
-    let wrong = verdicts::differences(&realm.truth, &before.verdicts, &verdicts::recorded(daemon.api()));
+pub(super) fn all_is_well_again(truth: &Checks, daemon: &mut Daemon<'_>, world: &World, before: &Before) {
+    let wrong = verdicts::differences(truth, &before.verdicts, &verdicts::recorded(daemon.api()));
     assert!(wrong.is_empty(), "given back: {wrong:#?}");
     assert_eq!(verdicts::steps(daemon.api()), before.steps);
     for view in daemon.api().streams() {
@@ -139,7 +140,7 @@ fn all_is_well_again(realm: &Realm, daemon: &mut Daemon<'_>, world: &World, befo
 }
 
 /// The alerts of one type that came in.
-fn received(world: &World, kind: &str) -> Vec<Value> {
+pub(super) fn received(world: &World, kind: &str) -> Vec<Value> {
     let all = world.received().into_iter().map(|message| message.json());
     all.filter(|message| message["type"] == kind).map(|mut message| message["data"].take()).collect()
 }
@@ -150,22 +151,22 @@ fn without(name: &'static str, role: &str, blind: &[&str], still_read: &[&str]) 
     let (world, server) = listener();
     let setup = realm.watched().with_webhook(&format!("{}/hook", server.url()));
     let mut daemon = setup.start();
-    let before = first_look(&realm, &mut daemon);
+    let before = first_look(&realm.truth.checks, &mut daemon);
     let blind: BTreeSet<&str> = blind.iter().copied().collect();
 
     realm.play(&["revoke", role]);
     collect(&mut daemon);
-    nothing_is_claimed(&realm, &daemon, &before, &blind, still_read);
+    nothing_is_claimed(&realm.truth.checks, &daemon, &before, &blind, still_read);
     let gap = Expected { reason: GapReason::Denied, permission: Some(role) };
     the_gap_is_named(&mut daemon, &world, &blind, &gap);
 
     realm.play(&["grant", role]);
     collect(&mut daemon);
-    all_is_well_again(&realm, &mut daemon, &world, &before);
+    all_is_well_again(&realm.truth.checks, &mut daemon, &world, &before);
     ends_well(daemon, &setup);
 }
 
-fn ends_well(daemon: Daemon<'_>, setup: &Setup) {
+pub(super) fn ends_well(daemon: Daemon<'_>, setup: &Setup) {
     assert_eq!(daemon.stop().0, Some(0));
     let (exit, said) = setup.verify();
     assert_eq!(exit, 0, "{said}");
@@ -213,17 +214,17 @@ fn party_keycloak_while_it_is_down_everything_is_undetermined() {
     let mut gate = Gate::to(&realm.url);
     let setup = realm.watched_at(&gate.url()).with_webhook(&format!("{}/hook", server.url()));
     let mut daemon = setup.start();
-    let before = first_look(&realm, &mut daemon);
+    let before = first_look(&realm.truth.checks, &mut daemon);
 
     gate.close();
     collect(&mut daemon);
-    nothing_is_claimed(&realm, &daemon, &before, &all_checks(), &[]);
+    nothing_is_claimed(&realm.truth.checks, &daemon, &before, &all_checks(), &[]);
     let gap = Expected { reason: GapReason::Unreachable, permission: None };
     the_gap_is_named(&mut daemon, &world, &all_checks(), &gap);
 
     gate.open();
     collect(&mut daemon);
-    all_is_well_again(&realm, &mut daemon, &world, &before);
+    all_is_well_again(&realm.truth.checks, &mut daemon, &world, &before);
     ends_well(daemon, &setup);
 }
 
@@ -234,16 +235,16 @@ fn party_keycloak_that_refuses_the_readers_secret_leaves_everything_undetermined
     let (world, server) = listener();
     let setup = realm.watched().with_webhook(&format!("{}/hook", server.url()));
     let mut daemon = setup.start();
-    let before = first_look(&realm, &mut daemon);
+    let before = first_look(&realm.truth.checks, &mut daemon);
 
     let rotated = realm.play(&["rotate-secret"]);
     collect(&mut daemon);
-    nothing_is_claimed(&realm, &daemon, &before, &all_checks(), &[]);
+    nothing_is_claimed(&realm.truth.checks, &daemon, &before, &all_checks(), &[]);
     let gap = Expected { reason: GapReason::Unauthenticated, permission: None };
     the_gap_is_named(&mut daemon, &world, &all_checks(), &gap);
 
     fs::write(setup.dir.path().join("reader.secret"), rotated["reader_secret"].as_str().unwrap()).unwrap();
     collect(&mut daemon);
-    all_is_well_again(&realm, &mut daemon, &world, &before);
+    all_is_well_again(&realm.truth.checks, &mut daemon, &world, &before);
     ends_well(daemon, &setup);
 }

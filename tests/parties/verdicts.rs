@@ -7,7 +7,7 @@ use domain::ObservationValue;
 use query::RowView;
 use serde_json::Value;
 
-use super::Truth;
+use super::Checks;
 use crate::support::Api;
 
 /// By check, then by the resource's id at the source: what is said of it.
@@ -41,7 +41,7 @@ pub(super) fn recorded(api: &Api) -> Verdicts {
 }
 
 /// What should have been said.
-pub(super) fn expected(truth: &Truth) -> Verdicts {
+pub(super) fn expected(truth: &Checks) -> Verdicts {
     let value = |word: &str| match word {
         "conforms" => ObservationValue::Conforms,
         "deviates" => ObservationValue::Deviates,
@@ -51,14 +51,14 @@ pub(super) fn expected(truth: &Truth) -> Verdicts {
     let of_check = |verdicts: &BTreeMap<String, Vec<super::Named>>| {
         verdicts.iter().flat_map(|(word, all)| all.iter().map(move |one| (one.id.clone(), value(word)))).collect()
     };
-    truth.checks.iter().map(|(check, verdicts)| (check.clone(), of_check(verdicts))).collect()
+    truth.iter().map(|(check, verdicts)| (check.clone(), of_check(verdicts))).collect()
 }
 
 /// A table of how right each check was, printed, and the checks that were not wholly right.
 ///
 /// Recall: of what deviates, the share that was found. Precision: of what was found, the share that deviates; nothing
 /// found is nothing wrongly found.
-pub(super) fn table(title: &str, truth: &Truth, found: &Verdicts) -> String {
+pub(super) fn table(title: &str, truth: &Checks, found: &Verdicts) -> String {
     let mut table = format!("\n{title}\n");
     let heads = ["check", "recall", "precision", "deviates", "conforms", "undetermined", "not applicable"];
     let [check, recall, precision, deviates, conforms, undetermined, not_applicable] = heads;
@@ -91,8 +91,8 @@ pub(super) fn table(title: &str, truth: &Truth, found: &Verdicts) -> String {
 }
 
 /// How two sets of verdicts differ, by name; empty when they do not.
-pub(super) fn differences(truth: &Truth, expected: &Verdicts, found: &Verdicts) -> Vec<String> {
-    let named = truth.checks.values().flat_map(|verdicts| verdicts.values().flatten());
+pub(super) fn differences(truth: &Checks, expected: &Verdicts, found: &Verdicts) -> Vec<String> {
+    let named = truth.values().flat_map(|verdicts| verdicts.values().flatten());
     let names: BTreeMap<&str, &str> = named.map(|one| (one.id.as_str(), one.name.as_str())).collect();
     let mut differences = Vec::new();
     let none = BTreeMap::new();
