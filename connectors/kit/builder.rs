@@ -258,12 +258,14 @@ impl RunBuilder {
         }
     }
 
-    /// Turns second counts that disagree into gaps.
+    /// Turns second counts that disagree into gaps. Of a list that is known not to be whole they say nothing new.
     fn reconcile(&mut self) {
         let mut short = Vec::new();
+        let touched: BTreeSet<ResourceType> = self.gaps.values().flat_map(|gap| gap.types.iter().cloned()).collect();
         for (kind, draft) in &self.populations {
             let listed = draft.resources.len() as u64;
-            if let Some((mark, count)) = draft.count.filter(|(_, count)| *count != listed && draft.read_to_end) {
+            let whole = draft.read_to_end && !touched.contains(kind);
+            if let Some((mark, count)) = draft.count.filter(|(_, count)| *count != listed && whole) {
                 let detail = format!("{listed} listed, {count} counted");
                 short.push((kind.clone(), Unread { permission: None, ..mark.unread(GapReason::Truncated, detail) }));
             }
