@@ -67,9 +67,9 @@ pub(crate) fn truth(account: &Account, reported: &Account, now: i64) -> BTreeMap
     truth
 }
 
-/// As evidence writes it: `2026-11-22T10:00:00Z`.
+/// As evidence writes it: `2026-11-22T10:00:00.000Z`.
 fn moment(millis: i64) -> String {
-    super::xml::moment(millis).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    super::xml::moment(millis).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn is_admin(account: &Account, user: &User) -> bool {
