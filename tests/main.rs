@@ -18,6 +18,8 @@ mod joins;
 #[cfg(test)]
 mod parties;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

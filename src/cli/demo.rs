@@ -35,8 +35,12 @@ use crate::{app, config};
 const SEED: u64 = 7;
 /// How often everything is collected here.
 const BEAT: &str = "every: 5s";
+/// How often what does not change here is collected again.
+const SLOW_BEAT: &str = "every: 30s";
+/// Calls an hour that the simulated GitHub grants: more than the real one, for nobody else collects every few seconds.
+const QUOTA: u64 = 1_000_000;
 /// How long the organisation is left in peace before something drifts, and before it is undone.
-const PEACE: Duration = Duration::from_secs(6);
+const PEACE: Duration = Duration::from_secs(4);
 /// Nothing in the story takes longer than this, unless something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Who drifts.
@@ -56,13 +60,14 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
     let resumed = prepare(&data, args.fresh)?;
     let world = World::new(SEED, args.people as usize, SystemClock.now().millis());
     world.follow(|| SystemClock.now().millis());
+    world.set_github_quota(Some(QUOTA));
     let server = world.serve(0).context("the simulated organisation cannot listen on 127.0.0.1")?;
     let shown = data.display();
     out.line("evidenced demo: a simulated organisation, and the daemon that watches it");
     out.line("");
     let mut story = Story::begin(&data, &server.url(), args.port, out)?;
     out.line(format!(
-        "  organisation  acme: {} people in a Keycloak realm, simulated on {}",
+        "  organisation  acme: {} people, a Keycloak realm, an AWS account, a GitHub organisation, simulated on {}",
         args.people,
         server.url()
     ));
@@ -77,8 +82,9 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
         "  page          http://127.0.0.1:{page}   API under /api/v1; metrics at http://127.0.0.1:{health}/metrics"
     ));
     out.line(format!(
-        "  schedule      every collector each {} here; 15 minutes to a day in real life",
-        BEAT.trim_start_matches("every: ")
+        "  schedule      each collector every {} or {} here; 15 minutes to a day in real life",
+        BEAT.trim_start_matches("every: "),
+        SLOW_BEAT.trim_start_matches("every: ")
     ));
     out.line("");
     let interrupted = match story.tell(&world) {
@@ -134,13 +140,20 @@ fn prepare(data: &Path, fresh: bool) -> anyhow::Result<bool> {
         fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))?;
     } else if known {
         anyhow::ensure!(data.join("demo.secret").exists(), "{} holds a ledger that no demo made", data.display());
+        write_secrets(data)?;
         return Ok(true);
     }
     app::init(data, &config::Settings::default(), Some("acme-demo"))?;
-    fs::write(data.join("demo.secret"), world::READER_SECRET)?;
-    // The receiver's secret, in the form of Standard Webhooks; nothing but this demo's own receiver knows it.
-    fs::write(data.join("demo.hook"), "whsec_ZGVtbyBvbmx5OiBub3QgYSBzZWNyZXQgYXQgYWxs")?;
+    write_secrets(data)?;
     Ok(false)
+}
+
+fn write_secrets(data: &Path) -> std::io::Result<()> {
+    fs::write(data.join("demo.secret"), world::READER_SECRET)?;
+    fs::write(data.join("demo.aws"), world::AWS_SECRET_KEY)?;
+    fs::write(data.join("demo.github"), world::GITHUB_TOKEN)?;
+    // The receiver's secret, in the form of Standard Webhooks; nothing but this demo's own receiver knows it.
+    fs::write(data.join("demo.hook"), "whsec_ZGVtbyBvbmx5OiBub3QgYSBzZWNyZXQgYXQgYWxs")
 }
 
 fn settings_text(data: &Path, url: &str, port: u16, health: u16) -> String {
@@ -153,11 +166,19 @@ fn settings_text(data: &Path, url: &str, port: u16, health: u16) -> String {
          health: {{listen: '127.0.0.1:{health}'}}\n\
          schedules: {{default: '{BEAT}'}}\n\
          sources:\n  keycloak:\n  - name: acme\n    owner: identity team\n    url: {url}\n    realm: {}\n    \
-         client_id: {}\n    client_secret: {{file: {data}/demo.secret}}\n\
+         client_id: {}\n    client_secret: {{file: {data}/demo.secret}}\n  \
+         aws:\n  - name: acme\n    owner: cloud team\n    endpoint_url: {url}\n    cloudtrail: true\n    \
+         access_key: {{id: {}, secret: {{file: {data}/demo.aws}}}}\n    \
+         schedules: {{account: '{SLOW_BEAT}', credentials: '{SLOW_BEAT}'}}\n  \
+         github:\n  - name: acme\n    owner: platform team\n    url: {url}/api/v3\n    organisation: {}\n    \
+         token: {{file: {data}/demo.github}}\n    audit_log: true\n    verified_emails: true\n    \
+         schedules: {{organisation: '{SLOW_BEAT}', people: '{SLOW_BEAT}', repositories: '{SLOW_BEAT}'}}\n\
          alerts:\n  receivers:\n  - name: demo-receiver\n    webhook:\n      url: {url}/hook\n      \
          secret: {{file: {data}/demo.hook}}\n      allow_private: true\n",
         world::REALM,
         world::READER,
+        world::AWS_KEY_ID,
+        world::GITHUB_ORG,
     )
 }
 
@@ -306,13 +327,17 @@ impl<'a> Story<'a> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// The story: a first look, a drift, an alert, the drift undone, the resolve.
+    /// The story: a first look at every source, two drifts, their alerts, the drifts undone, the resolves.
     fn tell(&mut self, world: &World) -> anyhow::Result<()> {
         let first = self.next;
-        let mut runs = 0;
+        let kinds = connectors::KINDS.iter().filter(|kind| ["keycloak", "aws", "github"].contains(&kind.name));
+        let streams: usize = kinds.map(|kind| kind.collectors.len()).sum();
+        let mut seen = BTreeSet::new();
         self.follow("the first look", |fact| {
-            runs += usize::from(matches!(fact, Fact::Run(_)));
-            runs >= 3 && matches!(fact, Fact::Observation(_))
+            if let Fact::Run(run) = fact {
+                seen.insert(run.stream.clone());
+            }
+            seen.len() >= streams
         })?;
         self.rest(Duration::from_secs(1))?;
         if self.baseline > 0 {
@@ -328,24 +353,34 @@ impl<'a> Story<'a> {
             &format!("{written} entries, each batch signed by acme-demo and held against what is on disk"),
         );
         self.rest(PEACE)?;
-        self.out.line("");
-        self.line(
-            "",
-            &format!("now something drifts: {ACTOR} switches brute-force protection off in the Keycloak realm"),
-        );
-        self.out.line("");
-        world.drift(Drift::BruteForceOff, ACTOR).context("the organisation refuses to drift")?;
-        let opens = |fact: &Fact| matches!(fact, Fact::Deviation(d) if d.change.opens() && !d.baseline);
-        self.follow("the deviation", opens)?;
-        self.follow("the alert", |fact| matches!(fact, Fact::Delivery(d) if d.accepted))?;
+        for (drift, what) in [
+            (Drift::BruteForceOff, "switches brute-force protection off in the Keycloak realm"),
+            (Drift::ForcePushesAllowed, "lets the history of acme/payments be rewritten on GitHub"),
+        ] {
+            self.out.line("");
+            self.line("", &format!("now something drifts: {ACTOR} {what}"));
+            self.out.line("");
+            world.drift(drift, ACTOR).context("the organisation refuses to drift")?;
+            let opens = |fact: &Fact| matches!(fact, Fact::Deviation(d) if d.change.opens() && !d.baseline);
+            self.follow("the deviation", opens)?;
+            self.follow("the alert", |fact| matches!(fact, Fact::Delivery(d) if d.accepted))?;
+        }
         self.rest(PEACE)?;
         self.out.line("");
-        self.line("", "now it is undone, in the realm itself");
+        self.line("", "now both are undone, at their sources");
         self.out.line("");
-        world.undo(Drift::BruteForceOff, ACTOR).context("the organisation refuses to mend")?;
-        self.follow("the resolve", |fact| matches!(fact, Fact::Deviation(d) if d.change == Change::Resolved))?;
-        self.follow("the second alert", |fact| matches!(fact, Fact::Delivery(d) if d.accepted))?;
-        Ok(())
+        for drift in [Drift::BruteForceOff, Drift::ForcePushesAllowed] {
+            world.undo(drift, ACTOR).context("the organisation refuses to mend")?;
+        }
+        let (mut resolved, mut told) = (0, 0);
+        self.follow("the resolves", |fact| {
+            match fact {
+                Fact::Deviation(deviation) if deviation.change == Change::Resolved => resolved += 1,
+                Fact::Delivery(delivery) if delivery.accepted && delivery.tells == "resolved" => told += 1,
+                _ => {}
+            }
+            resolved >= 2 && told >= 2
+        })
     }
 
     /// Tells entries as they come, until one is of the kind that is waited for.

@@ -128,6 +128,7 @@ fn no_second_tls_or_http_stack_is_built_in() {
 /// Who may hold an HTTP client of its own: crate, client, kind of dependency, reason.
 const HTTP_CLIENTS: &[(&str, &str, &str, &str)] = &[
     ("kit", "reqwest", "", "the one client: it records, limits, redacts and cannot write"),
+    ("evidenced", "reqwest", "dev", "the bare loop that a bench measures collecting against"),
     ("evidenced", "opentelemetry-otlp", "", "sends our own traces and metrics, and asks no source"),
     ("web", "hyper", "", "its server half alone: connections with a limit on how long a head may take"),
     ("web", "hyper-util", "", "its server half alone"),

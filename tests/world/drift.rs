@@ -33,11 +33,13 @@ pub enum Drift {
     AdminPolicyAttached,
     /// The default branch of the GitHub repository `payments` is no longer protected.
     BranchProtectionRemoved,
+    /// The history of that branch may be written anew.
+    ForcePushesAllowed,
 }
 
 impl Drift {
     /// Every drift there is.
-    pub const ALL: [Drift; 9] = [
+    pub const ALL: [Drift; 10] = [
         Drift::BruteForceOff,
         Drift::TlsOff,
         Drift::LongTokens,
@@ -47,6 +49,7 @@ impl Drift {
         Drift::AdministratorWithoutFactor,
         Drift::AdminPolicyAttached,
         Drift::BranchProtectionRemoved,
+        Drift::ForcePushesAllowed,
     ];
 
     /// The check that should see it, or the first of those that should.
@@ -61,6 +64,7 @@ impl Drift {
             Drift::AdministratorWithoutFactor => "keycloak.admin.second_factor",
             Drift::AdminPolicyAttached => "aws.iam.admin_principals.limited",
             Drift::BranchProtectionRemoved => "github.branch.pr_required",
+            Drift::ForcePushesAllowed => "github.branch.no_rewrite",
         }
     }
 }
@@ -239,6 +243,9 @@ fn apply(organisation: &mut Organisation, scribe: &mut Scribe, drift: Drift, und
         }
         Drift::BranchProtectionRemoved => {
             github::protect(Arc::make_mut(&mut organisation.code), &scribe.actor, scribe.now, undo);
+        }
+        Drift::ForcePushesAllowed => {
+            github::allow_force_pushes(Arc::make_mut(&mut organisation.code), &scribe.actor, scribe.now, !undo);
         }
         Drift::AdministratorWithoutFactor if undo => leave(organisation, scribe, "wilma")?,
         Drift::AdministratorWithoutFactor => {

@@ -483,9 +483,25 @@ fn one(value: Value) -> Answer {
 pub(crate) fn protect(host: &mut Host, actor: &str, now: i64, protect: bool) {
     let (action, operation) =
         if protect { ("protected_branch.create", "create") } else { ("protected_branch.destroy", "remove") };
+    keep(host, actor, now, action, operation);
+    if let Some(payments) = payments(host) {
+        payments.classic = protect.then(Classic::sound);
+    }
+}
+
+/// `actor` lets the history of the default branch of `payments` be written anew, or no longer; the audit log keeps it.
+pub(crate) fn allow_force_pushes(host: &mut Host, actor: &str, now: i64, allow: bool) {
+    keep(host, actor, now, "protected_branch.update_allow_force_pushes_enforcement_level", "modify");
+    if let Some(classic) = payments(host).and_then(|payments| payments.classic.as_mut()) {
+        classic.force_pushes = allow;
+    }
+}
+
+fn keep(host: &mut Host, actor: &str, now: i64, action: &str, operation: &str) {
     let event = answer::event(host, now, &format!("{actor}-acme"), action, operation, "payments");
     host.events.push(event);
-    for repository in host.repositories.iter_mut().filter(|repository| repository.name == "payments") {
-        repository.classic = protect.then(Classic::sound);
-    }
+}
+
+fn payments(host: &mut Host) -> Option<&mut Repository> {
+    host.repositories.iter_mut().find(|repository| repository.name == "payments")
 }

@@ -407,4 +407,10 @@ async fn protection_taken_away_is_seen_in_its_checks_and_its_actor_in_the_audit_
     assert_eq!((&event["@timestamp"], &event["action"]), (&json!(START + 1000), &json!("protected_branch.destroy")));
     world.undo(Drift::BranchProtectionRemoved, "dora").unwrap();
     assert_eq!(world.github_truth(), before);
+    world.drift(Drift::ForcePushesAllowed, "erik").unwrap();
+    let after = world.github_truth();
+    let changed: Vec<&str> = after.iter().filter(|(_, v)| !v.deviates.is_empty()).map(|(check, _)| *check).collect();
+    assert_eq!(changed, [Drift::ForcePushesAllowed.check()]);
+    world.undo(Drift::ForcePushesAllowed, "erik").unwrap();
+    assert_eq!(world.github_truth(), before);
 }
