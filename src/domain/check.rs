@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{CheckId, ControlId, Duration, FrameworkId, ResourceKey, SourceId, Timestamp};
 
 /// What one check says of one resource.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObservationValue {
     /// The resource meets the criterion.
@@ -41,7 +42,7 @@ impl fmt::Display for ObservationValue {
 }
 
 /// How much it matters when a check deviates.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Tidy it up when you pass by.
@@ -76,7 +77,7 @@ impl fmt::Display for Severity {
 ///
 /// It holds no time: the same resource under the same check version gives the same bytes, so an unchanged observation
 /// is stored once. The run's end, kept beside it, is the time of evaluation.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
     /// The check.
     pub check: CheckId,
@@ -99,7 +100,7 @@ pub struct Observation {
 }
 
 /// How many resources got which value from one check in one run.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CheckCounts {
     /// Meet the criterion.
     #[serde(default)]
@@ -133,7 +134,7 @@ impl CheckCounts {
 }
 
 /// How a check bears on a control.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bearing {
     /// When it conforms, the control works for what the check covers.
@@ -156,7 +157,7 @@ pub struct Mapping {
 }
 
 /// The conclusion about one control.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingValue {
     /// Every proving link conforms, on fresh evidence.
@@ -191,7 +192,7 @@ impl fmt::Display for FindingValue {
 }
 
 /// What one check of one source contributes to a control at the time of concluding.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LinkState {
     /// The check.
     pub check: CheckId,
@@ -212,7 +213,7 @@ pub struct LinkState {
 }
 
 /// The named reason of a finding's value.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingReason {
     /// A linked check deviates.

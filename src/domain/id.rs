@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The article before a word.
@@ -23,7 +24,7 @@ pub struct IdError {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $form:literal, $test:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
         pub struct $name(Box<str>);
 
         impl $name {
@@ -123,8 +124,9 @@ text_id!(
     Pseudonym, "pseudonym", "32 hexadecimal digits", |text| is_hex(text, 32));
 
 /// A control in the catalogue that holds it, written `iso27001-2022/A.8.5`: a number alone does not say which edition.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct ControlAddress {
     /// The catalogue.
     pub framework: FrameworkId,
@@ -218,7 +220,7 @@ impl Pseudonym {
 ///
 /// Where a provider gives a name only, a new creation date under an old name is another resource, so connectors put
 /// the date into the id.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceKey {
     /// What kind of thing it is.
     #[serde(rename = "type")]
@@ -240,7 +242,8 @@ impl fmt::Debug for ResourceKey {
 }
 
 /// The address of a fact: a ledger entry, or one row of its manifest. Written `#166` or `#166/1`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^#[0-9]+(/[0-9]+)?$"))]
 pub struct RowAddress {
     /// Index of the entry in the ledger, from 0.
     pub entry: u64,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{BodyId, CollectorName, Duration, ResourceKey, ResourceType, SourceId, StreamId, Timestamp};
 
 /// The nominal instant of a schedule, in UTC. Jitter moves the start of a run, never its slot.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Slot(pub Timestamp);
 
@@ -20,7 +21,7 @@ impl fmt::Display for Slot {
 }
 
 /// Why a run was started. Only a scheduled run has a slot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// Its slot came.
@@ -44,7 +45,7 @@ impl Trigger {
 }
 
 /// How a run ended. Every slot has exactly one outcome; the fourth, *missed*, has no run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Everything that was asked was answered.
@@ -67,7 +68,7 @@ impl Outcome {
 }
 
 /// Why something could not be read. Kept apart because each has another remedy.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
     /// The source knows us and refuses: a permission is missing.
@@ -84,7 +85,7 @@ pub enum GapReason {
     NotSupported,
     /// No connection, or one that broke.
     Unreachable,
-    /// A limit on connect, headers, body or the whole run passed.
+    /// A limit on connect, headers, body or the whole run ran out.
     TimedOut,
     /// The source answered with a fault of its own (5xx).
     SourceFault,
@@ -135,7 +136,7 @@ impl GapReason {
 }
 
 /// Something a run tried to read and could not.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// Why.
     pub reason: GapReason,
@@ -161,7 +162,7 @@ pub struct Gap {
 }
 
 /// One request and its reply, bytes as received, secrets redacted.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Exchange {
     /// Its place in the run, from 0: by the collector's list of calls, then by address, so that it is the same in every
     /// run that asks the same.
@@ -225,7 +226,7 @@ impl Exchange {
 }
 
 /// A try that did not count, and how long we waited after it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Try {
     /// When it was sent.
     pub sent: Timestamp,
@@ -334,7 +335,7 @@ pub struct Population {
 }
 
 /// Who changed something.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
     /// The name people know, as the source gives it.
     pub name: String,
@@ -346,7 +347,7 @@ pub struct Actor {
 }
 
 /// Why nobody can be named.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UnknownActor {
     /// The reason in a few words: `admin events are switched off`.
     pub reason: String,

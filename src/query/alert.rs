@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use domain::{
     Actor, CheckId, ControlAddress, ResourceType, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What an alert is about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertClass {
     /// A resource deviates from a check.
@@ -21,7 +22,7 @@ pub enum AlertClass {
 }
 
 /// Whether the condition holds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     /// It holds.
@@ -33,7 +34,7 @@ pub enum AlertState {
 }
 
 /// Values as they were seen, and where that is kept.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Seen {
     /// The check's fields, as far as they were read.
     pub values: BTreeMap<String, Value>,
@@ -44,7 +45,7 @@ pub struct Seen {
 }
 
 /// A condition that holds, or held, with all that a person needs at three in the morning.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Alert {
     /// Key of the incident: a hash over ledger, check (or stream), resource and episode. 32 hexadecimal digits; it
     /// survives restarts and changes of wording, and a regression has another one.

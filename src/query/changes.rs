@@ -2,6 +2,7 @@
 
 use domain::entry::{Entry, Fact};
 use domain::{Change, RowAddress, Severity, SourceId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::ReadError;
 use store::rows::key;
@@ -9,7 +10,7 @@ use store::rows::key;
 use crate::Query;
 
 /// One change.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// The entry that records it.
     pub entry: u64,

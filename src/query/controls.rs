@@ -4,6 +4,7 @@ use domain::{
     Bearing, CheckCounts, CheckId, ControlAddress, ControlId, FindingReason, FindingValue, FrameworkId, LinkState,
     Timestamp,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::rows::{FindingRow, StreamRow, key};
 use store::{ReadError, fold};
@@ -11,7 +12,7 @@ use store::{ReadError, fold};
 use crate::Query;
 
 /// One control and what is known of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ControlView {
     /// The catalogue.
     pub framework: FrameworkId,
@@ -40,7 +41,7 @@ pub struct ControlView {
 }
 
 /// One check of one source, for a control.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {
     /// What is true when the check conforms.
     pub title: String,
@@ -56,7 +57,7 @@ pub struct LinkView {
 }
 
 /// A catalogue in force.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FrameworkView {
     /// Its name.
     pub framework: FrameworkId,

@@ -21,6 +21,7 @@ pub use show::{EntryView, ExchangeView, RowView};
 pub use streams::{CheckView, CoverageView, StreamView};
 
 use domain::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Read, ReadError};
 
@@ -35,7 +36,7 @@ pub struct Query<'a> {
 }
 
 /// The ledger as signed last.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LedgerView {
     /// Its name.
     pub origin: String,
@@ -48,7 +49,7 @@ pub struct LedgerView {
 }
 
 /// Everything the first page shows, in its order.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Overview {
     /// Who is watched.
     pub organisation: String,

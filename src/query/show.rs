@@ -2,6 +2,7 @@
 
 use domain::entry::Fact;
 use domain::{BodyId, Exchange, Observation, Resource, RowAddress, StreamId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::read::{observation_lines, population_lines};
@@ -10,7 +11,7 @@ use store::{ReadError, read};
 use crate::Query;
 
 /// One entry, opened.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EntryView {
     /// Its number.
     pub entry: u64,
@@ -31,7 +32,7 @@ pub struct EntryView {
 }
 
 /// One exchange, with its body as text where it is text.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExchangeView {
     /// As recorded.
     #[serde(flatten)]
@@ -39,7 +40,7 @@ pub struct ExchangeView {
 }
 
 /// One row, opened.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RowView {
     /// Its address.
     pub address: RowAddress,

@@ -2,6 +2,7 @@
 
 use domain::entry::Fact;
 use domain::{CheckCounts, CheckId, Duration, Gap, Outcome, Severity, Slot, StreamId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::rows::{RunRow, ScheduleRow, StreamRow, key};
 use store::{ReadError, fold};
@@ -9,7 +10,7 @@ use store::{ReadError, fold};
 use crate::Query;
 
 /// One stream: when it is due, how it went, what it could not read.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StreamView {
     /// Source and collector.
     pub stream: StreamId,
@@ -36,7 +37,7 @@ pub struct StreamView {
 }
 
 /// A loss of complete evidence that holds.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CoverageView {
     /// Since when.
     pub since: Timestamp,
@@ -49,7 +50,7 @@ pub struct CoverageView {
 }
 
 /// What one check says of one stream's latest judged run.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckView {
     /// The check.
     pub check: CheckId,

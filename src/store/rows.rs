@@ -7,6 +7,7 @@ use domain::{
     BodyId, CheckId, CollectorName, ControlId, DeviationState, FindingReason, FindingValue, FrameworkId, GapReason,
     Outcome, Pseudonym, ResourceType, Severity, Slot, SourceId, StreamId, Timestamp, Trigger,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of all rows; an index of another version is built again.
@@ -100,7 +101,7 @@ fn look(line: &CheckLine) -> String {
 }
 
 /// A schedule as recorded.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleRow {
     /// The schedule entry.
     pub entry: u64,
@@ -124,7 +125,7 @@ pub struct IntentRow {
 }
 
 /// A run that ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunRow {
     /// The run entry.
     pub entry: u64,

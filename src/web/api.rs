@@ -1,5 +1,7 @@
 //! The API under `/api/v1`: the read layer's own shapes as JSON. Checkpoints and proofs are text, as C2SP writes them.
 
+use std::sync::LazyLock;
+
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as Params, State};
 use axum::http::{StatusCode, header};
@@ -8,13 +10,16 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use domain::{ControlId, FrameworkId, RowAddress, StreamId};
 use query::{Alert, ChangeView, ControlView, EntryView, FrameworkView, Overview, Query, RowView, StreamView};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Asked;
+use crate::openapi::{self, Answer, Route, schema_of};
 use crate::problem::Problem;
 
 /// A part of a list, and what was left out of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListingOf{T}")]
 pub struct Listing<T> {
     /// This part.
     pub items: Vec<T>,
@@ -31,7 +36,7 @@ pub struct Listing<T> {
 }
 
 /// What the first page shows, and what was left out of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NowView {
     /// Changes, deviations, streams.
     #[serde(flatten)]
@@ -43,7 +48,7 @@ pub struct NowView {
 }
 
 /// The body of `POST /api/v1/run-now`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunNowAsked {
     /// A stream (`keycloak:acme/realm`), a source for all of its streams, or nothing for everything.
@@ -52,7 +57,7 @@ pub struct RunNowAsked {
 }
 
 /// The answer to `POST /api/v1/run-now`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunNowAnswer {
     /// The streams that will run.
     pub streams: Vec<StreamId>,
@@ -68,24 +73,110 @@ pub(crate) const GREATEST_LIMIT: usize = 1000;
 const USUAL_LIMIT: usize = 100;
 
 pub(crate) fn routes(asked: Asked) -> Router {
-    Router::new()
-        .route("/api/v1/overview", get(overview))
-        .route("/api/v1/changes", get(changes))
-        .route("/api/v1/deviations", get(deviations))
-        .route("/api/v1/streams", get(streams))
-        .route("/api/v1/controls", get(frameworks))
-        .route("/api/v1/controls/{framework}", get(controls))
-        .route("/api/v1/controls/{framework}/{control}", get(control_of))
-        .route("/api/v1/entries/{entry}", get(entry))
-        .route("/api/v1/entries/{entry}/proof", get(proof))
-        .route("/api/v1/entries/{entry}/{row}", get(row))
-        .route("/api/v1/checkpoint", get(checkpoint))
-        .with_state(asked)
+    reading().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.answers)).with_state(asked)
 }
 
 /// What only the daemon's owner may ask.
 pub(crate) fn control(asked: Asked) -> Router {
-    Router::new().route("/api/v1/run-now", post(run_now)).with_state(asked)
+    owner().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.answers)).with_state(asked)
+}
+
+/// The description of the API by OpenAPI 3.1, as JSON.
+pub fn openapi() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| openapi::description(&reading(), &owner()));
+    &TEXT
+}
+
+/// Everything that may be read. A route is here with what it is, so none is without a description.
+fn reading() -> Vec<Route> {
+    let read = |path, id, gives, answers, form| Route { path, answers, id, gives, query: &[], form, body: None };
+    vec![
+        read("/api/v1/overview", "overview", "what the first page shows", get(overview), Answer::json::<NowView>()),
+        Route {
+            query: &["before", "limit"],
+            ..read(
+                "/api/v1/changes",
+                "changes",
+                "what changed, newest first",
+                get(changes),
+                Answer::json::<Listing<ChangeView>>(),
+            )
+        },
+        Route {
+            query: &["from", "limit"],
+            ..read(
+                "/api/v1/deviations",
+                "deviations",
+                "what deviates, the worst first",
+                get(deviations),
+                Answer::json::<Listing<Alert>>(),
+            )
+        },
+        read(
+            "/api/v1/streams",
+            "streams",
+            "every source and how fresh it is",
+            get(streams),
+            Answer::json::<Listing<StreamView>>(),
+        ),
+        read(
+            "/api/v1/controls",
+            "frameworks",
+            "the catalogues of controls in force",
+            get(frameworks),
+            Answer::json::<Listing<FrameworkView>>(),
+        ),
+        read(
+            "/api/v1/controls/{framework}",
+            "controls",
+            "every control of a catalogue with its finding",
+            get(controls),
+            Answer::json::<Listing<ControlView>>(),
+        ),
+        read(
+            "/api/v1/controls/{framework}/{control}",
+            "control",
+            "one control with its finding",
+            get(control_of),
+            Answer::json::<ControlView>(),
+        ),
+        read("/api/v1/entries/{entry}", "entry", "one entry, opened", get(entry), Answer::json::<EntryView>()),
+        read(
+            "/api/v1/entries/{entry}/proof",
+            "proof",
+            "the proof that an entry is in the ledger, a C2SP tlog-proof",
+            get(proof),
+            Answer::Text,
+        ),
+        read(
+            "/api/v1/entries/{entry}/{row}",
+            "row",
+            "one row of an entry, opened",
+            get(row),
+            Answer::json::<RowView>(),
+        ),
+        read(
+            "/api/v1/checkpoint",
+            "checkpoint",
+            "the checkpoint that was signed last, a C2SP tlog-checkpoint",
+            get(checkpoint),
+            Answer::Text,
+        ),
+        read("/api/v1/openapi.json", "openapi", "this description", get(described), Answer::Document),
+    ]
+}
+
+/// What the owner may ask besides.
+fn owner() -> Vec<Route> {
+    vec![Route {
+        path: "/api/v1/run-now",
+        answers: post(run_now),
+        id: "run_now",
+        gives: "the streams that will run now because they were asked to",
+        query: &[],
+        form: Answer::json::<RunNowAnswer>(),
+        body: Some(schema_of::<RunNowAsked>),
+    }]
 }
 
 /// Which part of a list is wanted.
@@ -188,55 +279,62 @@ fn no_entry(size: u64) -> Problem {
     Problem::unknown("there is no such entry", format!("the ledger holds {size} entries, numbered from 0"))
 }
 
-type Answer<T> = Result<Json<T>, Problem>;
+type Answered<T> = Result<Json<T>, Problem>;
 
-async fn overview(State(asked): State<Asked>) -> Answer<NowView> {
+async fn overview(State(asked): State<Asked>) -> Answered<NowView> {
     asked.ask(now_view).await.map(Json)
 }
 
 async fn changes(
     State(asked): State<Asked>,
     part: Result<Params<Part>, QueryRejection>,
-) -> Answer<Listing<ChangeView>> {
+) -> Answered<Listing<ChangeView>> {
     let part = Part::read(part)?;
     asked.ask(move |query| changes_part(query, part, USUAL_LIMIT)).await.map(Json)
 }
 
-async fn deviations(State(asked): State<Asked>, part: Result<Params<Part>, QueryRejection>) -> Answer<Listing<Alert>> {
+async fn deviations(
+    State(asked): State<Asked>,
+    part: Result<Params<Part>, QueryRejection>,
+) -> Answered<Listing<Alert>> {
     let part = Part::read(part)?;
     asked.ask(move |query| deviations_part(query, part, USUAL_LIMIT)).await.map(Json)
 }
 
-async fn streams(State(asked): State<Asked>) -> Answer<Listing<StreamView>> {
+async fn streams(State(asked): State<Asked>) -> Answered<Listing<StreamView>> {
     asked.ask(|query| Ok(whole(query.streams()?))).await.map(Json)
 }
 
-async fn frameworks(State(asked): State<Asked>) -> Answer<Listing<FrameworkView>> {
+async fn frameworks(State(asked): State<Asked>) -> Answered<Listing<FrameworkView>> {
     asked.ask(|query| Ok(whole(query.frameworks()))).await.map(Json)
 }
 
-async fn controls(State(asked): State<Asked>, Path(framework): Path<String>) -> Answer<Listing<ControlView>> {
+async fn controls(State(asked): State<Asked>, Path(framework): Path<String>) -> Answered<Listing<ControlView>> {
     asked.ask(move |query| Ok(whole(controls_in(query, &framework)?.1))).await.map(Json)
 }
 
 async fn control_of(
     State(asked): State<Asked>,
     Path((framework, control)): Path<(String, String)>,
-) -> Answer<ControlView> {
+) -> Answered<ControlView> {
     asked.ask(move |query| control_in(query, &framework, &control)).await.map(Json)
 }
 
-async fn entry(State(asked): State<Asked>, Path(number): Path<String>) -> Answer<EntryView> {
+async fn entry(State(asked): State<Asked>, Path(number): Path<String>) -> Answered<EntryView> {
     asked.ask(move |query| entry_in(query, &number)).await.map(Json)
 }
 
-async fn row(State(asked): State<Asked>, Path((number, row)): Path<(String, String)>) -> Answer<RowView> {
+async fn row(State(asked): State<Asked>, Path((number, row)): Path<(String, String)>) -> Answered<RowView> {
     asked.ask(move |query| row_in(query, &number, &row)).await.map(Json)
 }
 
 async fn proof(State(asked): State<Asked>, Path(number): Path<String>) -> Result<impl IntoResponse, Problem> {
     let none = || Problem::unknown("there is no proof of this entry yet", "ask again when it is signed");
     asked.ask(move |query| entry_in(query, &number)?.proof.ok_or_else(none)).await.map(text)
+}
+
+async fn described() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], openapi())
 }
 
 async fn checkpoint(State(asked): State<Asked>) -> Result<impl IntoResponse, Problem> {

@@ -9,6 +9,7 @@ mod backend;
 mod escape;
 mod guard;
 mod health;
+mod openapi;
 mod pages;
 mod problem;
 mod serve;
@@ -20,7 +21,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 
 pub use access::Access;
-pub use api::{Listing, NowView, RunNowAnswer, RunNowAsked};
+pub use api::{Listing, NowView, RunNowAnswer, RunNowAsked, openapi};
 pub use backend::{Backend, RunNow};
 pub use problem::ErrorBody;
 pub use serve::{Connections, serve};

@@ -6,6 +6,7 @@ mod api;
 mod catalogue;
 mod hostile;
 mod html;
+mod openapi;
 mod pages;
 mod sample;
 mod serve;
@@ -67,7 +68,7 @@ fn usual() -> Router {
 }
 
 /// One address of every route for reading, pages and API.
-const READS: [&str; 20] = [
+const READS: [&str; 21] = [
     "/",
     "/changes",
     "/deviations",
@@ -88,4 +89,5 @@ const READS: [&str; 20] = [
     "/api/v1/entries/25/0",
     "/api/v1/entries/25/proof",
     "/api/v1/checkpoint",
+    "/api/v1/openapi.json",
 ];
