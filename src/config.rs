@@ -14,7 +14,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use checks::yaml::Document;
 use checks::{CheckSet, Problem};
@@ -325,7 +324,7 @@ pub fn parse(file: &str, text: &str) -> Result<Settings, Vec<Problem>> {
 /// # Errors
 /// The fault of every section and list item that has one.
 pub fn read(file: &str, text: &str) -> Result<(Settings, Document), Vec<Problem>> {
-    let document = Document::read_discreetly(file, text, Arc::new(Manual::new().discretion()))?;
+    let document = Document::read_discreetly(file, text, Manual::the().discretion())?;
     let settings = shape::settings(&document).map_err(in_order)?;
     Ok((settings, document))
 }

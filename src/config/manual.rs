@@ -1,6 +1,7 @@
 //! The manual of the settings, made from their doc comments: the commented example file and the JSON Schema.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use checks::Discretion;
 use schemars::schema_for;
@@ -88,7 +89,7 @@ const REPEATED: &[&str] = &[
 
 /// The commented example file: every setting with its meaning, ready to be changed.
 pub fn example() -> String {
-    let manual = Manual::new();
+    let manual = Manual::the();
     let template = TEMPLATE.replace("@sources\n", &manual.sources()).replace("@receivers\n", &manual.receivers());
     let mut text = String::from("# yaml-language-server: $schema=evidenced.schema.json\n#\n");
     comment(&mut text, "", manual.schema.get("description"));
@@ -120,7 +121,7 @@ pub fn example() -> String {
 
 /// The JSON Schema of the settings, for editors.
 pub fn schema() -> String {
-    let mut schema = Manual::new().schema;
+    let mut schema = Manual::the().schema.clone();
     if let Some(kinds) = schema.pointer_mut("/$defs/Sources/properties").and_then(Value::as_object_mut) {
         kinds.remove(connectors::TO_LEARN_FROM);
     }
@@ -175,8 +176,10 @@ pub(super) struct Manual {
 }
 
 impl Manual {
-    pub(super) fn new() -> Manual {
-        Manual { schema: schema_for!(Settings).to_value() }
+    /// The one manual there is: it follows from the types alone.
+    pub(super) fn the() -> &'static Manual {
+        static MANUAL: LazyLock<Manual> = LazyLock::new(|| Manual { schema: schema_for!(Settings).to_value() });
+        &MANUAL
     }
 
     /// Template lines of one source of each kind; all but the first are left out.
@@ -278,7 +281,12 @@ impl Manual {
     }
 
     /// What of a settings file may be shown in messages.
-    pub(super) fn discretion(&self) -> Discretion {
+    pub(super) fn discretion(&self) -> Arc<Discretion> {
+        static DISCRETION: OnceLock<Arc<Discretion>> = OnceLock::new();
+        DISCRETION.get_or_init(|| Arc::new(self.made_discretion())).clone()
+    }
+
+    fn made_discretion(&self) -> Discretion {
         let settings = self.settings();
         let is_reference = |path: &&String| {
             let keys: Vec<&str> = path.split('.').collect();

@@ -154,7 +154,7 @@ fn sources(settings: &Settings, found: &mut Findings<'_>) {
 /// References that lead nowhere. Whether there is a secret where they lead is seen when it is needed.
 fn secrets(found: &mut Findings<'_>) {
     let value: Value = found.document.parse().unwrap_or(Value::Null);
-    for (path, reference) in Manual::new().secrets(&value) {
+    for (path, reference) in Manual::the().secrets(&value) {
         for (key, place) in reference.as_object().into_iter().flatten() {
             if place.as_str().is_some_and(|place| place.trim().is_empty()) {
                 found.add(&format!("{path}.{key}"), "is empty", "name the file or variable in which the secret lies");
@@ -167,7 +167,7 @@ fn secrets(found: &mut Findings<'_>) {
 pub(super) fn secrets_amiss(configured: &Configured, secrets: &dyn kit::Secrets) -> Vec<Amiss> {
     let document = &configured.document;
     let value: Value = document.parse().unwrap_or(Value::Null);
-    let mut wanted: Vec<(String, SecretRef)> = Manual::new()
+    let mut wanted: Vec<(String, SecretRef)> = Manual::the()
         .secrets(&value)
         .into_iter()
         .filter_map(|(path, reference)| {

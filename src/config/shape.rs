@@ -32,7 +32,7 @@ pub(super) fn settings(document: &Document) -> Result<Settings, Vec<Problem>> {
 
 /// Secrets that stand in the settings themselves: reported alone, since whoever wrote them has to learn that first.
 fn open_secrets(document: &Document, value: &Value) -> Vec<Problem> {
-    let manual = Manual::new();
+    let manual = Manual::the();
     let open = manual.secrets(value).into_iter().filter(|(_, found)| !found.is_object() && !found.is_null());
     let problem = |(path, _): (String, &Value)| {
         let problem = document.problem(&path, format!("{path}: a secret may not stand in the settings"));

@@ -117,7 +117,7 @@ fn every_setting_stands_in_the_example_with_its_meaning() {
         path.push((indent, key.to_owned()));
         shown.insert(path.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>().join("."));
     }
-    let manual = Manual::new();
+    let manual = Manual::the();
     let settings = manual.settings();
     let missing: Vec<&String> =
         settings.iter().filter(|path| !path.starts_with("sources.example") && !shown.contains(*path)).collect();
@@ -133,7 +133,7 @@ fn every_setting_stands_in_the_example_with_its_meaning() {
 fn a_left_out_setting_of_the_example_can_be_put_in_by_taking_its_mark_away() {
     // Whole sections at once, since a key and what is below it belong together.
     let mut text = String::new();
-    let manual = Manual::new();
+    let manual = Manual::the();
     for line in example().lines() {
         let bare = line.trim_start();
         let margin = &line[..line.len() - bare.len()];
