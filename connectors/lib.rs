@@ -1,5 +1,6 @@
 //! The list of connectors: one line for each, here and in `Cargo.toml`, and nothing else.
 
+use domain::SourceId;
 use kit::{AnySource, FieldProblem, Kind, SourceConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,17 @@ impl Sources {
                 ));
             }
         }
+        for (place, source) in self.all() {
+            for (setting, joined) in source.joins().into_iter().filter(|(_, joined)| !seen.contains_key(joined)) {
+                let known: Vec<&str> = seen.keys().map(SourceId::as_str).collect();
+                let remedy = match kit::nearest(joined.as_str(), &known) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("one of {}", known.join(", ")),
+                };
+                let message = format!("no source is called {joined}");
+                problems.push(FieldProblem::new(format!("{place}.{setting}"), message, remedy));
+            }
+        }
         problems
     }
 }
@@ -134,5 +146,13 @@ keycloak:
                 said("keycloak[1].name", "give each source a name of its own"),
             ]
         );
+    }
+
+    #[test]
+    fn a_join_of_a_source_that_there_is_not_is_told_where_it_stands() {
+        let join = "accounts:\n  - {name: acme, owner: me, identities: ['keycloak:acne'], accounts: ['github:acme']}\n";
+        let problems = read(&format!("{GOOD}{join}")).unwrap().problems();
+        let told = |path: &str| problems.iter().find(|p| p.path == path).map(|p| p.remedy.clone());
+        assert_eq!(told("accounts[0].identities[0]").as_deref(), Some("did you mean keycloak:acme?"), "{problems:?}");
     }
 }

@@ -175,7 +175,7 @@ impl Daemon {
         let loaded = self.loaded();
         let at_once = loaded.settings.limits.runs_at_once as usize;
         let mut wake: Option<Timestamp> = None;
-        let under_way = under_way(streams, now);
+        let catching_up = catching_up(streams);
         for (stream, state) in streams.iter_mut() {
             // A run that waits to be recorded keeps no slot from starting; the disk does.
             if self.room.missing().is_some() {
@@ -208,9 +208,9 @@ impl Daemon {
                         state.hold(MissedReason::HeldBack, now);
                         break;
                     }
-                    // A join that has no slot to keep looks when what it joins has been read; the end of that wakes us.
+                    // A join that has no slot to keep waits until all that it joins was looked at; the end of that wakes us.
                     Decision::Start(Trigger::Event | Trigger::CatchUp)
-                        if loaded.joined_by(&stream.source()).iter().any(|joined| under_way.contains(joined)) =>
+                        if loaded.joined_by(&stream.source()).iter().any(|joined| catching_up.contains(joined)) =>
                     {
                         break;
                     }
@@ -564,12 +564,9 @@ impl Daemon {
     }
 }
 
-/// The sources that are being asked, or are about to be.
-fn under_way(streams: &BTreeMap<StreamId, StreamState>, now: Timestamp) -> BTreeSet<SourceId> {
-    let asked = |state: &StreamState| {
-        state.running_since().is_some() || matches!(due(state, now), Decision::Start(_) | Decision::Interrupted(_))
-    };
-    streams.iter().filter(|(_, state)| asked(state)).map(|(stream, _)| stream.source()).collect()
+/// The sources of which a stream is still to be looked at for the first time, or again after a pause.
+fn catching_up(streams: &BTreeMap<StreamId, StreamState>) -> BTreeSet<SourceId> {
+    streams.iter().filter(|(_, state)| state.catches_up()).map(|(stream, _)| stream.source()).collect()
 }
 
 /// Notices that the clock went another way than time did.

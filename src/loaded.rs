@@ -58,7 +58,9 @@ impl Loaded {
 
     /// The sources whose recorded evidence a source joins; none for one that asks for itself.
     pub fn joined_by(&self, source: &SourceId) -> Vec<SourceId> {
-        self.source(source).map(|source| source.joins()).unwrap_or_default()
+        self.source(source)
+            .map(|source| source.joins().into_iter().map(|(_, joined)| joined).collect())
+            .unwrap_or_default()
     }
 
     /// What the connector says of a stream's collector.
@@ -69,9 +71,9 @@ impl Loaded {
 
     /// Every stream in the order in which one look at everything says most: what is joined comes before what joins it.
     pub fn streams_in_order(&self) -> Vec<Stream> {
-        let joins: Vec<Vec<SourceId>> = self.settings.sources.all().iter().map(|(_, source)| source.joins()).collect();
+        let joins: Vec<_> = self.settings.sources.all().iter().map(|(_, source)| source.joins()).collect();
         let place = |source: &SourceId| {
-            let joined = joins.iter().filter_map(|joined| joined.iter().position(|known| known == source)).max();
+            let joined = joins.iter().filter_map(|joined| joined.iter().position(|(_, known)| known == source)).max();
             (!self.joined_by(source).is_empty(), joined.map_or(0, |place| place + 1))
         };
         let mut streams: Vec<Stream> = self.streams().collect();

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::mapping::Mapping;
 use crate::spec::{ACCOUNTS, IDENTITIES};
 
 /// Whose each account is: accounts at code hosts and in clouds, held against the identities of the organisation.
@@ -127,8 +128,21 @@ Nothing: it reads what was recorded of other sources, and the mapping file, whic
     }
 
     /// Accounts first: each is held against identities that were read no earlier than it was.
-    fn joins(&self) -> Vec<SourceId> {
-        self.accounts.iter().chain(&self.identities).cloned().collect()
+    fn joins(&self) -> Vec<(String, SourceId)> {
+        let named = |setting: &'static str, sources: &[SourceId]| {
+            let sources = sources.iter().cloned().enumerate();
+            sources.map(|(place, source)| (format!("{setting}[{place}]"), source)).collect::<Vec<_>>()
+        };
+        [named("accounts", &self.accounts), named("identities", &self.identities)].concat()
+    }
+
+    fn file_problems(&self) -> Vec<String> {
+        let Some(path) = &self.mapping else { return Vec::new() };
+        let faults = match std::fs::read_to_string(path) {
+            Ok(text) => Mapping::read(&text, &self.accounts).err().unwrap_or_default(),
+            Err(error) => return vec![format!("{}: cannot be read: {error}", path.display())],
+        };
+        faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect()
     }
 
     fn connect(&self, _: Credentials) -> Result<Box<dyn Connector>, ConnectError> {

@@ -133,7 +133,7 @@ fn linked<'a>(
     let (identity, by) = match mapping.of(source, &account.id, &account.name) {
         Some(Word::Service) => return Ok(Holder { identity: None, is_bot: true, by: By::Mapping }),
         Some(Word::Identity(address)) => (identities.by_word(address)?, By::Mapping),
-        None => match account.email.as_ref().map_err(Clone::clone)? {
+        None => match account.email.as_ref().map_err(unread_address)? {
             Some(address) => (identities.by_verified(address)?, By::Address),
             None => {
                 let why = "no address is known of it, and no line of the mapping file names it";
@@ -143,4 +143,10 @@ fn linked<'a>(
     };
     let by = if identity.is_none() { By::Nothing } else { by };
     Ok(Holder { identity, is_bot: false, by })
+}
+
+/// That an address was not asked for is no gap at its source; here something is missing all the same.
+fn unread_address(unknown: &Unknown) -> Unknown {
+    let reason = if unknown.reason == GapReason::NotAsked { GapReason::Unmatched } else { unknown.reason };
+    Unknown::new(reason, unknown.why.clone())
 }

@@ -95,6 +95,7 @@ async fn an_account_is_linked_by_a_verified_address_or_the_mapping_file_and_neve
         assert_eq!(said(found[name]), Err((GapReason::Unmatched, why.to_owned())), "{name}");
     }
     assert_eq!(said(found["hidden"]).unwrap_err().0, GapReason::Denied, "the reason it was not read for");
+    assert_eq!(said(found["unasked"]).unwrap_err().0, GapReason::Unmatched, "no gap at the source, and one here");
     assert_eq!(run.outcome, Outcome::Partial);
 }
 
@@ -217,7 +218,7 @@ async fn a_bad_line_of_the_mapping_file_is_told_with_its_place_and_a_remedy_and_
         (4, 12, "- account: github:acme/zoe\n  identity: a@b.example\n  service: true", "keep one of them"),
         (3, 3, "- account: github:acme/zoe\n  identiy: a@b.example", "write {account:"),
     ] {
-        let (_dir, run) = with_mapping(&format!("# a comment\n{text}\n")).await;
+        let (dir, run) = with_mapping(&format!("# a comment\n{text}\n")).await;
         let gap =
             run.gaps.iter().find(|gap| gap.call == MAPPING.name).unwrap_or_else(|| panic!("{text}: {:#?}", run.gaps));
         assert_eq!(gap.reason, GapReason::Malformed, "{text}");
@@ -225,6 +226,9 @@ async fn a_bad_line_of_the_mapping_file_is_told_with_its_place_and_a_remedy_and_
         assert!(gap.detail.contains(told), "{text}: {}", gap.detail);
         assert!(!gap.detail.contains("zoe") && !gap.detail.contains("a@b"), "a gap names nobody: {}", gap.detail);
         assert!(by_name(&run).values().all(|fields| said(fields).is_err()), "{text}");
+        let config = Config { mapping: Some(dir.path().join("accounts.yaml")), ..config() };
+        let told_before = AnySource::file_problems(&config);
+        assert!(told_before.iter().any(|problem| gap.detail.contains(problem)), "{told_before:?}, then {}", gap.detail);
     }
     let (_dir, run) = with_mapping("- {account: github:acme/A, identity: a@b.example}\n- {account: github:acme/a, service: true, owner: x, reason: y}\n").await;
     assert!(run.gaps[0].detail.contains("accounts.yaml:2:13: this account has a line already"), "{:#?}", run.gaps);
@@ -260,6 +264,7 @@ fn settings_that_cannot_be_right_are_told_with_what_to_write() {
             said("max_age", "1m to 366d"),
         ]
     );
-    let joins: Vec<String> = AnySource::joins(&config()).iter().map(ToString::to_string).collect();
-    assert_eq!(joins, ["github:acme", "aws:prod", "keycloak:acme"], "accounts are best read before identities");
+    let joins: Vec<String> = AnySource::joins(&config()).iter().map(|(at, id)| format!("{at} {id}")).collect();
+    let expected = ["accounts[0] github:acme", "accounts[1] aws:prod", "identities[0] keycloak:acme"];
+    assert_eq!(joins, expected, "accounts are best read before identities");
 }

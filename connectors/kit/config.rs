@@ -39,8 +39,15 @@ pub trait SourceConfig: DeserializeOwned + Serialize + JsonSchema + Clone + Send
     /// The secrets its connector needs, each under the name of its setting.
     fn secrets(&self) -> Vec<(&'static str, &SecretRef)>;
 
-    /// The sources whose recorded evidence it joins, in the order in which they are best asked before it.
-    fn joins(&self) -> Vec<SourceId> {
+    /// The sources whose recorded evidence it joins, in the order in which they are best asked before it, each with the
+    /// place of the setting that names it: `accounts[0]`.
+    fn joins(&self) -> Vec<(String, SourceId)> {
+        Vec::new()
+    }
+
+    /// What is wrong with the files that it reads at each run, as they are now: a line for each fault, with its place
+    /// and a remedy.
+    fn file_problems(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -135,8 +142,15 @@ pub trait AnySource: Send + Sync {
     fn manners(&self) -> Manners;
     /// The addresses that belong to it.
     fn transport(&self) -> Transport;
-    /// The sources whose recorded evidence it joins, in the order in which they are best asked before it.
-    fn joins(&self) -> Vec<SourceId> {
+    /// The sources whose recorded evidence it joins, in the order in which they are best asked before it, each with the
+    /// place of the setting that names it: `accounts[0]`.
+    fn joins(&self) -> Vec<(String, SourceId)> {
+        Vec::new()
+    }
+
+    /// What is wrong with the files that it reads at each run, as they are now: a line for each fault, with its place
+    /// and a remedy.
+    fn file_problems(&self) -> Vec<String> {
         Vec::new()
     }
     /// Reads the secrets it names and makes its connector. Contacts nothing.
@@ -202,8 +216,12 @@ impl<T: SourceConfig> AnySource for T {
         SourceConfig::transport(self)
     }
 
-    fn joins(&self) -> Vec<SourceId> {
+    fn joins(&self) -> Vec<(String, SourceId)> {
         SourceConfig::joins(self)
+    }
+
+    fn file_problems(&self) -> Vec<String> {
+        SourceConfig::file_problems(self)
     }
 
     fn connect(&self, secrets: &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> {

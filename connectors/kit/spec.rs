@@ -19,9 +19,9 @@ pub struct CollectorSpec {
 }
 
 impl CollectorSpec {
-    /// The least and the greatest number of calls that one run is expected to make, retries not counted.
+    /// The least and the greatest number of calls that one run is expected to make to its source, retries not counted.
     pub fn calls_per_run(&self) -> (u32, u32) {
-        self.calls.iter().fold((0, 0), |(least, most), call| {
+        self.calls.iter().filter(|call| call.method_and_path().0 != crate::READ).fold((0, 0), |(least, most), call| {
             (u32::saturating_add(least, call.per_run.0), u32::saturating_add(most, call.per_run.1))
         })
     }

@@ -7,6 +7,7 @@ use super::args::{ChecksArgs, ChecksCommand, Cli, ConfigArgs, ConfigCommand};
 use super::output::{Output, Tone, counted};
 use super::read::{load, settings_path};
 use crate::config;
+use crate::loaded::Loaded;
 
 /// `evidenced checks …`
 pub(super) fn checks(cli: &Cli, args: &ChecksArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -68,6 +69,7 @@ pub(super) fn config(cli: &Cli, args: &ConfigArgs, out: &Output) -> anyhow::Resu
             if !without_secrets {
                 secrets_are_there(&settings_path(cli), out)?;
             }
+            files_are_right(&loaded, out)?;
             let sources = loaded.settings.sources.all().len();
             let streams = loaded.streams().count();
             let checks = loaded.knowledge.checks.checks().count();
@@ -104,4 +106,16 @@ fn secrets_are_there(path: &Path, out: &Output) -> anyhow::Result<()> {
         "{} cannot be read here; with --without-secrets this is not looked at",
         counted(errors.len(), "secret")
     )
+}
+
+/// The files that sources read at each run hold, as they are now.
+fn files_are_right(loaded: &Loaded, out: &Output) -> anyhow::Result<()> {
+    let sources = loaded.settings.sources.all();
+    let faults: Vec<String> = sources.iter().flat_map(|(_, source)| source.file_problems()).collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    faults.iter().for_each(|fault| out.note(fault));
+    out.fact(&serde_json::json!({ "problems": faults }));
+    anyhow::bail!("{} in files that the settings name", counted(faults.len(), "error"))
 }

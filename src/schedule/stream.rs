@@ -92,6 +92,8 @@ pub struct StreamState {
     pub(super) settled: Option<Slot>,
     pub(super) open: Option<OpenIntent>,
     pub(super) running: Option<Timestamp>,
+    /// The run that is going on is a first look, or makes up for what was missed.
+    catching_up: bool,
     pub(super) last_run: Option<(Timestamp, Timestamp)>,
     /// Since when it may not start, and why.
     pub(super) held: Option<(Timestamp, MissedReason)>,
@@ -133,6 +135,7 @@ impl StreamState {
             settled: known.settled.max(known.open.and_then(|open| open.trigger.slot())),
             open: known.open,
             running: None,
+            catching_up: false,
             last_run: known.last_run,
             held: None,
             leapt: None,
@@ -157,6 +160,11 @@ impl StreamState {
     /// When the run that is going on began.
     pub fn running_since(&self) -> Option<Timestamp> {
         self.running
+    }
+
+    /// Whether a first look, or the run that makes up for missed slots, is still to come or going on.
+    pub fn catches_up(&self) -> bool {
+        self.schedule().is_some() && (self.catch_up || self.catching_up || self.open.is_some())
     }
 
     /// Another schedule is in force, or none any more. Returns the moment after which its slots are due, to be
@@ -190,6 +198,7 @@ impl StreamState {
     /// catch-up that were asked for; a person gets a run of their own.
     pub fn started(&mut self, trigger: Trigger, now: Timestamp) {
         self.running = Some(now);
+        self.catching_up = self.catch_up || trigger == Trigger::CatchUp;
         self.settled = self.settled.max(trigger.slot());
         self.held = None;
         self.event = false;
@@ -200,6 +209,7 @@ impl StreamState {
 
     /// The run has ended and is recorded.
     pub fn ended(&mut self, now: Timestamp) {
+        self.catching_up = false;
         if let Some(started) = self.running.take() {
             self.last_run = Some((started, now.max(started)));
         }
