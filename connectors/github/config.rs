@@ -34,7 +34,8 @@ pub struct Config {
     /// Who answers for it: a person or team that alerts are addressed to.
     #[schemars(example = &"platform-team")]
     pub owner: String,
-    /// Schedules that replace a collector's own, by collector: five cron fields in UTC, or `every: 15m`.
+    /// Schedules that replace a collector's own, by collector: five cron fields, read in
+    /// `schedules.zone`, or `every: 15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub schedules: Option<BTreeMap<CollectorName, String>>,
@@ -69,11 +70,11 @@ pub struct Config {
     #[schemars(example = &serde_json::json!(["api", "web-*"]))]
     pub production: Option<Vec<String>>,
     /// Ask the organisation's audit log who changed what. Only GitHub Enterprise has one that can be asked.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub audit_log: bool,
     /// Ask for members' e-mail addresses of the organisation's verified domains, so that members can be matched with
     /// people of an identity source. Only GitHub Enterprise shows them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub verified_emails: bool,
     /// A PEM file of authorities to trust beside the system's, for a server with a certificate of a private authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -78,4 +78,6 @@ impl Connector for Github {
 }
 
 #[cfg(test)]
+mod against_world;
+#[cfg(test)]
 mod tests;

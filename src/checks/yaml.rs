@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, SpannedEventReceiver};
+use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span, SpannedEventReceiver};
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use crate::discretion::{Discretion, masked};
@@ -83,7 +83,10 @@ impl Document {
             return Err(vec![Problem::of_file(&document.file, message)]);
         }
         let mut walker = Walker::default();
-        let parsed = Parser::new_from_str(text).load(&mut walker, true);
+        // Comments are kept back in a short queue until it is clear what they belong to, and nobody asks for them.
+        let mut options = Options::default();
+        options.emit_comments = false;
+        let parsed = Parser::new_from_str_with_options(text, options).load(&mut walker, true);
         walker.note_open_keys();
         document.places = walker.places;
         if let Err(refused) = parsed {
@@ -118,7 +121,7 @@ impl Document {
 
     /// The document as a value. An unknown key, a missing one, a value of the wrong kind: a problem with its place.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
-        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true, emit_comments: false };
         serde_saphyr::from_str_with_options(&self.text, options).map_err(|error| vec![self.refused(&error)])
     }
 

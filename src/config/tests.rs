@@ -330,7 +330,7 @@ evidenced.yaml:11:13: checks_dir: is empty
             "organisation: Acme Ltd\nsources: {}\n".to_owned(),
             "evidenced.yaml:2:10: sources: there is none, so nothing would be watched
     2 | sources: {}
-      |          ^ add one; `evidenced config example` shows how; kinds: keycloak, aws, accounts",
+      |          ^ add one; `evidenced config example` shows how; kinds: keycloak, aws, github, accounts",
         ),
         (
             GOOD.replace("organisation: Acme Ltd\n", ""),

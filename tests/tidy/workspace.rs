@@ -129,6 +129,12 @@ fn no_second_tls_or_http_stack_is_built_in() {
 const HTTP_CLIENTS: &[(&str, &str, &str, &str)] = &[
     ("kit", "reqwest", "", "the one client: it records, limits, redacts and cannot write"),
     ("evidenced", "reqwest", "dev", "the bare loop that a bench measures collecting against"),
+    (
+        "github",
+        "octocrab",
+        "",
+        "signs requests and nothing else: built without a client, its one way out is the recorder",
+    ),
     ("evidenced", "opentelemetry-otlp", "", "sends our own traces and metrics, and asks no source"),
     ("web", "hyper", "", "its server half alone: connections with a limit on how long a head may take"),
     ("web", "hyper-util", "", "its server half alone"),
