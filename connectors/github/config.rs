@@ -34,8 +34,8 @@ pub struct Config {
     /// Who answers for it: a person or team that alerts are addressed to.
     #[schemars(example = &"platform-team")]
     pub owner: String,
-    /// Schedules that replace a collector's own, by collector: five cron fields, read in
-    /// `schedules.zone`, or `every: 15m`.
+    /// Schedules that replace a collector's own, by collector: five cron fields, read in `schedules.zone`, or
+    /// `every: 15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub schedules: Option<BTreeMap<CollectorName, String>>,
