@@ -1,6 +1,7 @@
 //! The disk that became too full to keep evidence, as an answer and as an alert.
 
 use domain::{RowAddress, Severity, SourceId, Timestamp, UnknownActor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::rows::{RoomRow, key};
 use store::{ReadError, fold};
@@ -8,7 +9,7 @@ use store::{ReadError, fold};
 use crate::{Alert, AlertClass, AlertState, Query};
 
 /// Too little room on the disk.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RoomView {
     /// Since when.
     pub since: Timestamp,
