@@ -19,6 +19,7 @@ mod alertmanager;
 mod asked;
 mod drifts;
 mod gate;
+mod github;
 mod moto;
 mod postures;
 mod secrets;

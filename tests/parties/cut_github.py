@@ -6,32 +6,33 @@
 Kept are the GET operations of the paths below, and of the components only what they reach. Answers are offered under
 GitHub's own media type too: the description names only application/json, and a client asks for the other, as GitHub's
 manual tells it to (https://docs.github.com/rest/using-the-rest-api/getting-started-with-the-rest-api#media-types).
+The membership that is still pending in its example is an active one here.
 """
 
 import json
 import sys
 
 JSON, GITHUB = "application/json", "application/vnd.github+json"
-ORG = [
-    "", "/actions/permissions", "/actions/permissions/selected-actions", "/actions/permissions/workflow",
-    "/actions/runners", "/audit-log", "/code-scanning/alerts", "/code-security/configurations",
-    "/code-security/configurations/defaults", "/credential-authorizations", "/dependabot/alerts", "/hooks",
-    "/installation", "/installations", "/invitations", "/members", "/memberships/{username}", "/organization-roles",
-    "/outside_collaborators", "/personal-access-tokens", "/properties/schema", "/properties/values", "/repos",
-    "/rulesets", "/rulesets/{ruleset_id}", "/secret-scanning/alerts", "/teams", "/teams/{team_slug}/members",
+# What the connector declares (connectors/github/spec.rs), and what Prism's own script asks to see whether it is up.
+PATHS = [
+    "/meta",
+    "/orgs/{org}",
+    "/orgs/{org}/actions/permissions",
+    "/orgs/{org}/actions/permissions/workflow",
+    "/orgs/{org}/audit-log",
+    "/orgs/{org}/code-security/configurations/defaults",
+    "/orgs/{org}/hooks",
+    "/orgs/{org}/members",
+    "/orgs/{org}/outside_collaborators",
+    "/orgs/{org}/repos",
+    "/repos/{owner}/{repo}/branches/{branch}/protection",
+    "/repos/{owner}/{repo}/code-scanning/analyses",
+    "/repos/{owner}/{repo}/code-scanning/default-setup",
+    "/repos/{owner}/{repo}/rules/branches/{branch}",
+    "/repos/{owner}/{repo}/vulnerability-alerts",
+    "/user/memberships/orgs/{org}",
 ]
-REPOSITORY = [
-    "", "/actions/permissions", "/actions/permissions/workflow", "/automated-security-fixes", "/branches",
-    "/branches/{branch}", "/branches/{branch}/protection", "/code-scanning/alerts", "/code-scanning/default-setup",
-    "/code-security-configuration", "/collaborators", "/commits", "/dependabot/alerts", "/environments", "/hooks",
-    "/keys", "/private-vulnerability-reporting", "/rules/branches/{branch}", "/rulesets", "/rulesets/{ruleset_id}",
-    "/rulesets/rule-suites", "/secret-scanning/alerts", "/teams", "/vulnerability-alerts",
-]
-OTHER = [
-    "/", "/app", "/app/installations", "/app/installations/{installation_id}", "/installation/repositories", "/meta",
-    "/rate_limit", "/user", "/users/{username}", "/orgs/{org}/installation",
-]
-# The one call that is no GET: an App asks for its token.
+# The one call of the REST API that is no GET: an App asks for its token.
 POST = ["/app/installations/{installation_id}/access_tokens"]
 
 
@@ -46,6 +47,14 @@ def offered_twice(node):
     elif isinstance(node, list):
         for below in node:
             offered_twice(below)
+
+
+def joined(examples):
+    """The one example of a membership is an invitation that was not accepted, which may see nothing: it is accepted."""
+    for example in examples.values():
+        value = example.get("value")
+        if isinstance(value, dict) and value.get("state") == "pending":
+            value["state"] = "active"
 
 
 def reached(node, components, found):
@@ -67,13 +76,11 @@ def reached(node, components, found):
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         whole = json.load(file)
-    wanted = [f"/orgs/{{org}}{path}" for path in ORG] + [f"/repos/{{owner}}/{{repo}}{path}" for path in REPOSITORY] + OTHER
     paths = {}
-    for path in [*wanted, *POST]:
+    for path in PATHS + POST:
         described = whole["paths"].get(path)
         if described is None:
-            print(f"cut_github: {path} is not described", file=sys.stderr)
-            continue
+            sys.exit(f"cut_github: {path} is not described any more")
         method = "post" if path in POST else "get"
         paths[path] = {key: described[key] for key in (method, "parameters") if key in described}
     found = set()
@@ -84,6 +91,7 @@ def main():
     small = {"openapi": whole["openapi"], "info": whole["info"], "servers": whole["servers"], "paths": paths,
              "components": components}
     offered_twice(small)
+    joined(components.get("examples", {}))
     json.dump(small, sys.stdout)
 
 
