@@ -256,7 +256,7 @@ fn a_row_of_the_join_leads_to_the_entries_of_both_sides_and_nothing_new_is_kept_
     let urls: Vec<&str> = view.exchanges.iter().map(|view| view.exchange.url.as_str()).collect();
     assert!(urls.contains(&format!("evidence:{MEMBERS}#{members}").as_str()), "{urls:?}");
     assert!(urls.contains(&format!("evidence:{PEOPLE}#{people}").as_str()), "{urls:?}");
-    let row = desk.query().row_view(domain::RowAddress { entry: join, row: Some(0) }).unwrap().unwrap();
+    let row = desk.query().row_view(domain::RowAddress { entry: join, row: Some(1) }).unwrap().unwrap();
     assert_eq!(row.line, "READ /populations/keycloak.user read");
     let kept: Value = serde_json::from_str(&row.body.unwrap()).unwrap();
     assert_eq!((&kept["run"], &kept["count"], &kept["incomplete"]), (&json!(people), &json!(2), &Value::Null));
