@@ -335,3 +335,23 @@ fn email<'a>(tag: Option<&'a str>, name: &'a str) -> Option<&'a str> {
         |text: &&str| text.split_once('@').is_some_and(|(who, host)| !who.is_empty() && host.contains('.'));
     tag.map(str::trim).filter(is_address).or(Some(name).filter(is_address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_persons_address_is_the_tags_word_or_a_user_name_that_is_one() {
+        for (tag, name, address) in [
+            (Some("anna@acme.example"), "anna", Some("anna@acme.example")),
+            (Some(" anna@acme.example "), "a@b.example", Some("anna@acme.example")),
+            (None, "anna@acme.example", Some("anna@acme.example")),
+            (Some("none"), "anna@acme.example", Some("anna@acme.example")),
+            (None, "deploy@prod", None),
+            (None, "@acme.example", None),
+            (None, "anna", None),
+        ] {
+            assert_eq!(email(tag, name), address, "{tag:?} {name}");
+        }
+    }
+}
