@@ -43,10 +43,10 @@ pub struct Config {
     /// The sources whose accounts must each belong to one: `github:acme`, `aws:prod`.
     #[schemars(with = "Vec<String>", example = &["github:acme"])]
     pub accounts: Vec<SourceId>,
-    /// A YAML file, read at each run, that says whose an account is where no verified address does: a list of
-    /// `{account: github:acme/octocat, identity: mona@example.com}` and of
-    /// `{account: github:acme/build, service: true, owner: platform team, reason: builds releases}`. An account is named
-    /// by source and name, or source and id. An account that stands here is not looked up by its address.
+    /// A YAML file, read at each run, that says whose an account is where no verified address does. Each line of its
+    /// list names an `account` by its source and its name or id, and either the `identity` it belongs to by its
+    /// address, or that it is a `service` with its `owner` and `reason`. An account that stands here is not looked up
+    /// by its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/evidenced/accounts.yaml")]
     pub mapping: Option<PathBuf>,
