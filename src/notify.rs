@@ -23,6 +23,8 @@ use crate::daemon::Daemon;
 const NEWS_FOR: Duration = Duration::from_secs(7 * 86_400);
 /// Deliveries that are kept in mind at most while the disk has no room for them; then nobody is told until it has.
 const MOST_UNRECORDED: usize = 1000;
+/// A secret that takes longer to read is not to be had.
+const LONGEST_READ: std::time::Duration = std::time::Duration::from_secs(5);
 /// Alerts are looked at again at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -34,15 +36,18 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
     let network = Network::new().map_err(|e| StoreError::Stopped(in_full(&e)))?;
     let mut loaded = daemon.loaded();
     let remembered = daemon.blocking(|daemon| remembered(&daemon.store)).await?;
-    // A daemon that cannot tell anybody should not look as if it could.
-    let mut dispatcher = Dispatcher::build(&loaded.settings.alerts, remembered, &secret)
+    let mut dispatcher = Dispatcher::build(&loaded.settings.alerts, remembered)
         .map_err(|error| StoreError::Stopped(format!("receivers cannot be set up: {}", in_full(&error))))?;
+    warn_of_unready(&dispatcher, &network).await;
     let mut unrecorded = Vec::new();
     while !stop.is_cancelled() {
         let fresh = daemon.loaded();
         if !Arc::ptr_eq(&fresh, &loaded) {
-            match Dispatcher::build(&fresh.settings.alerts, dispatcher.remembered().clone(), &secret) {
-                Ok(built) => dispatcher = built,
+            match Dispatcher::build(&fresh.settings.alerts, dispatcher.remembered().clone()) {
+                Ok(built) => {
+                    dispatcher = built;
+                    warn_of_unready(&dispatcher, &network).await;
+                }
                 Err(error) => {
                     tracing::error!(error = in_full(&error), "the receivers stay as they were");
                     daemon.metrics.reloaded(false, daemon.clock.now());
@@ -91,7 +96,10 @@ async fn round(
         match &sent.result {
             Ok(receipt) if !sent.repeat => tracing::info!(receiver, tells, about, answer = receipt.answer, "told"),
             Ok(_) => {}
-            Err(error) => tracing::warn!(receiver, tells, about, %error, "could not tell; it is tried again"),
+            Err(error) => {
+                let detail = &error.detail;
+                tracing::warn!(receiver, tells, about, %error, detail, "could not tell; it is tried again");
+            }
         }
         if !sent.repeat {
             daemon.metrics.delivery(receiver, sent.result.is_ok());
@@ -130,7 +138,14 @@ fn remembered(store: &Store) -> Result<Remembered, StoreError> {
     Ok(remembered)
 }
 
-/// The secret behind a reference, read anew whenever receivers are built.
+/// Says early what would otherwise be found out with the first alert.
+async fn warn_of_unready(dispatcher: &Dispatcher, network: &Network) {
+    for (receiver, why) in dispatcher.unready(network).await {
+        tracing::error!(receiver, why, "nothing can be sent to this receiver until its secret is there");
+    }
+}
+
+/// The secret behind a reference.
 fn secret(reference: &SecretRef) -> Result<SecretString, String> {
     let text = match reference {
         SecretRef::File(path) => std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
@@ -153,6 +168,15 @@ impl Network {
 
 #[async_trait::async_trait]
 impl Transport for Network {
+    async fn secret(&self, reference: &SecretRef) -> Result<SecretString, String> {
+        // A mounted secret may lie on a disk that hangs: nobody else waits for it, and not for ever.
+        let reference = reference.clone();
+        let read = tokio::task::spawn_blocking(move || secret(&reference));
+        let read = tokio::time::timeout(LONGEST_READ, read).await;
+        read.map_err(|_| format!("it could not be read within {} s", LONGEST_READ.as_secs()))?
+            .map_err(|error| error.to_string())?
+    }
+
     async fn post(&self, post: Post) -> Result<Answer, TransportError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &post.headers {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::FindingValue;
+use kit::http::Method;
 use world::{Drift, Fault, World};
 
-use crate::support::{Api, Setup, now};
+use crate::support::{Api, Daemon, Setup, now};
 
 fn world() -> (World, world::Server) {
     let world = World::new(7, 40, now().millis());
@@ -97,4 +98,41 @@ fn a_stream_that_waits_for_its_turn_says_so_of_the_slots_it_loses() {
     let (exit, said) = setup.verify();
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains("as many runs as may go on at once were going on"), "{said}");
+}
+
+#[test]
+fn only_what_could_not_be_read_in_the_last_run_says_that_it_was_not_read() {
+    let (world, server) = world();
+    let setup = Setup::of_world(&server).every("every: 24h");
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    let open = |api: &Api| -> Vec<query::Alert> {
+        let of_check =
+            |alert: &query::Alert| alert.check.as_ref().is_some_and(|id| id.as_str().ends_with("second_factor"));
+        let admins = |alert: &query::Alert| alert.stream.collector().as_str() == "people";
+        api.deviations().into_iter().filter(|alert| of_check(alert) && admins(alert)).collect()
+    };
+    let marked = |api: &Api| open(api).iter().filter(|alert| alert.unread_since.is_some()).count();
+    let all = daemon.wait("the deviations", |api| Some(open(api).len()).filter(|all| *all >= 2));
+    assert_eq!(marked(daemon.api()), 0);
+
+    let credentials = "GET /admin/realms/{realm}/users/{id}/credentials";
+    let look = |daemon: &mut Daemon<'_>| {
+        let asked = daemon.api().send(Method::POST, "/api/v1/run-now", r#"{"what":"keycloak:acme/people"}"#);
+        assert_eq!(asked.unwrap().0, 202);
+        daemon.wait("the judgement", |api| {
+            let view = api.stream("people")?;
+            (view.running_since.is_none() && view.checks.first()?.at == view.last_run?.ended).then_some(())
+        });
+    };
+    world.fault_times(credentials, Fault::Denied, 1);
+    look(&mut daemon);
+    daemon.wait("the loss", |api| api.stream("people")?.coverage.map(drop));
+    assert!(marked(daemon.api()) <= 1 && open(daemon.api()).len() == all, "one could not be read, the others were");
+    world.fault(credentials, Fault::Denied);
+    look(&mut daemon);
+    daemon.wait("the loss of all", |api| (marked(api) == all).then_some(()));
+    world.clear_faults();
+    look(&mut daemon);
+    daemon.wait("the return", |api| (marked(api) == 0).then_some(()));
 }

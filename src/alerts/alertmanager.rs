@@ -85,6 +85,18 @@ impl Kind for Settings {
         found
     }
 
+    fn secrets(&self) -> Vec<&SecretRef> {
+        self.token.iter().collect()
+    }
+
+    fn repeats_every(&self) -> Option<Duration> {
+        Some(self.repeat)
+    }
+
+    fn takes_summaries(&self) -> bool {
+        false
+    }
+
     fn build(&self, secrets: &Secrets<'_>) -> Result<Box<dyn Receiver>, String> {
         let mut url = self.url.clone();
         url.set_query(None);
@@ -92,7 +104,6 @@ impl Kind for Settings {
         Ok(Box::new(Alertmanager {
             url,
             token: self.token.as_ref().map(secrets).transpose()?,
-            repeat: self.repeat,
             lasts: self.lasts,
             allow_private: self.allow_private,
         }))
@@ -102,7 +113,6 @@ impl Kind for Settings {
 struct Alertmanager {
     url: Url,
     token: Option<SecretString>,
-    repeat: Duration,
     lasts: Duration,
     allow_private: bool,
 }
@@ -116,14 +126,6 @@ impl Receiver for Alertmanager {
         now: Timestamp,
     ) -> Result<Receipt, SendError> {
         self.repeat(std::slice::from_ref(notification), transport, now).await
-    }
-
-    fn repeats_every(&self) -> Option<Duration> {
-        Some(self.repeat)
-    }
-
-    fn takes_summaries(&self) -> bool {
-        false
     }
 
     async fn repeat(

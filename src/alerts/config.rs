@@ -59,7 +59,12 @@ macro_rules! receiver_kinds {
             /// The kinds there are.
             const KINDS: &'static [&'static str] = &[$(stringify!($kind)),+];
 
-            /// The kinds that are given, with their names; a receiver that can be built has one.
+            /// The kind that is given; a receiver that was found right has one.
+            pub(crate) fn kind(&self) -> Option<&dyn Kind> {
+                self.kinds().first().map(|(_, kind)| *kind)
+            }
+
+            /// The kinds that are given, with their names.
             fn kinds(&self) -> Vec<(&'static str, &dyn Kind)> {
                 let mut given: Vec<(&'static str, &dyn Kind)> = Vec::new();
                 $(if let Some(settings) = &self.$kind { given.push((stringify!($kind), settings)); })+
@@ -79,21 +84,36 @@ receiver_kinds! {
 }
 
 /// What the settings of one kind of receiver can do.
-pub(crate) trait Kind {
+pub(crate) trait Kind: Send + Sync {
     /// What is wrong with them: the setting, as a path below the kind, and what was expected.
     fn problems(&self) -> Vec<(String, String)>;
-    /// The receiver, with its secrets resolved.
+
+    /// The secrets that it needs. They are read whenever something is sent, so one that was rotated is used at once.
+    fn secrets(&self) -> Vec<&SecretRef>;
+
+    /// The receiver, with its secrets as they are now.
     fn build(&self, secrets: &Secrets<'_>) -> Result<Box<dyn Receiver>, String>;
+
+    /// How often a condition that still holds must be told again, because the receiver lets it end otherwise. `None`:
+    /// it remembers.
+    fn repeats_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether it takes the summary of a first run. One that only knows conditions that hold and end does not.
+    fn takes_summaries(&self) -> bool {
+        true
+    }
 }
 
 /// Finds the secret behind a reference; the error says why it cannot be had, in words without the secret.
-pub(crate) type Secrets<'a> = dyn Fn(&SecretRef) -> Result<SecretString, String> + 'a;
+pub(crate) type Secrets<'a> = dyn Fn(&SecretRef) -> Result<SecretString, String> + Sync + 'a;
 
-/// A receiver and the name it was given.
-pub(crate) type Named = (String, Box<dyn Receiver>);
+/// A receiver that was found right, by the name it was given.
+pub(crate) type Named = (String, ReceiverSettings);
 
 /// Where a secret stands. A secret itself never stands in the settings.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretRef {
     /// A file that holds the secret and nothing else; white space around it is ignored.
@@ -238,14 +258,6 @@ pub enum BuildError {
     /// They contradict themselves.
     #[error("the settings of alerting do not hold: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Settings(Vec<Problem>),
-    /// A secret could not be had or does not have the right form.
-    #[error("receiver {receiver}: {reason}")]
-    Secret {
-        /// The receiver's name.
-        receiver: String,
-        /// Why, in words without the secret.
-        reason: String,
-    },
 }
 
 impl Settings {
@@ -303,20 +315,13 @@ impl Settings {
         found
     }
 
-    /// The receivers with their secrets resolved, by name, in the order of the file.
-    pub(crate) fn build(&self, secrets: &Secrets<'_>) -> Result<Vec<Named>, BuildError> {
+    /// The receivers by name, in the order of the file.
+    pub(crate) fn build(&self) -> Result<Vec<Named>, BuildError> {
         let problems = self.problems();
         if !problems.is_empty() {
             return Err(BuildError::Settings(problems));
         }
-        let mut built = Vec::new();
-        for receiver in &self.receivers {
-            for (_, kind) in receiver.kinds() {
-                let secret = |reason| BuildError::Secret { receiver: receiver.name.clone(), reason };
-                built.push((receiver.name.clone(), kind.build(secrets).map_err(secret)?));
-            }
-        }
-        Ok(built)
+        Ok(self.receivers.iter().map(|receiver| (receiver.name.clone(), receiver.clone())).collect())
     }
 }
 
@@ -379,11 +384,7 @@ silences:
     fn the_whole_of_the_settings_is_read() {
         let settings = settings(WHOLE);
         assert_eq!(settings.problems(), []);
-        let secrets = |secret: &SecretRef| match secret {
-            SecretRef::File(path) if path.ends_with("am") => Ok(SecretString::from("token")),
-            _ => Ok(SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")),
-        };
-        assert!(Dispatcher::build(&settings, Remembered::default(), &secrets).is_ok());
+        assert!(Dispatcher::build(&settings, Remembered::default()).is_ok());
     }
 
     #[test]
@@ -420,15 +421,9 @@ silences:
             "silences[1].why: a silence needs a reason",
         ];
         assert_eq!(found, expected);
-        let refused = Dispatcher::build(&bad, Remembered::default(), &|_| Err("not asked".into())).err().unwrap();
-        assert!(matches!(refused, BuildError::Settings(problems) if problems.len() == expected.len()));
-    }
-
-    #[test]
-    fn a_secret_that_cannot_be_had_names_its_receiver() {
-        let one = settings("receivers: [{name: chat, webhook: {url: 'https://h', secret: {env: HOOK}}}]");
-        let refused = Dispatcher::build(&one, Remembered::default(), &|_| Err("HOOK is not set".into())).err().unwrap();
-        assert_eq!(refused.to_string(), "receiver chat: HOOK is not set");
+        let refused = Dispatcher::build(&bad, Remembered::default()).err().unwrap();
+        let BuildError::Settings(problems) = refused;
+        assert_eq!(problems.len(), expected.len());
     }
 
     #[test]

@@ -6,13 +6,13 @@ use domain::entry::Delivery;
 use domain::{Clock, Duration, Timestamp};
 use futures::future::join_all;
 use query::Alert;
-use secrecy::SecretString;
 
-use crate::config::{BuildError, Named, SecretRef, Settings};
+use crate::config::{BuildError, Kind, Named, ReceiverSettings, Settings};
 use crate::decide::{Decision, Manner, Plan, Verdict, decide};
 use crate::notification::Notification;
-use crate::receiver::{Receipt, Receiver, SendError, Transport};
+use crate::receiver::{Receipt, Receiver, Refusal, SendError, Transport};
 use crate::remember::{Remembered, Tries};
+use crate::text;
 
 /// How many notifications one receiver is sent in one round; the rest follows in the next.
 const SENDS_A_ROUND: usize = 50;
@@ -73,20 +73,26 @@ pub struct DeadLetter {
 }
 
 impl Dispatcher {
-    /// Builds the receivers. `secrets` finds the secret behind a reference and says in words why it cannot;
-    /// `remembered` is the fold of all deliveries in the ledger.
-    pub fn build(
-        settings: &Settings,
-        remembered: Remembered,
-        secrets: &dyn Fn(&SecretRef) -> Result<SecretString, String>,
-    ) -> Result<Self, BuildError> {
-        let receivers = settings.build(secrets)?;
-        let manner = |receiver: &dyn Receiver| Manner {
-            repeats_every: receiver.repeats_every(),
-            takes_summaries: receiver.takes_summaries(),
-        };
-        let manners = receivers.iter().map(|(name, receiver)| (name.clone(), manner(receiver.as_ref()))).collect();
+    /// Makes ready to tell; `remembered` is the fold of all deliveries in the ledger. No secret is looked at yet: see
+    /// [`Dispatcher::unready`].
+    pub fn build(settings: &Settings, remembered: Remembered) -> Result<Self, BuildError> {
+        let receivers = settings.build()?;
+        let manner =
+            |kind: &dyn Kind| Manner { repeats_every: kind.repeats_every(), takes_summaries: kind.takes_summaries() };
+        let manners = receivers.iter().filter_map(|(name, receiver)| Some((name.clone(), manner(receiver.kind()?))));
+        let manners = manners.collect();
         Ok(Dispatcher { receivers, plan: Plan::new(settings, manners), remembered, tries: Tries::default() })
+    }
+
+    /// The receivers that nothing can be sent to now, because a secret is missing or has the wrong form, and why.
+    pub async fn unready(&self, transport: &dyn Transport) -> Vec<(String, String)> {
+        let mut unready = Vec::new();
+        for (name, receiver) in &self.receivers {
+            if let Err(why) = open(receiver, transport).await {
+                unready.push((name.clone(), why));
+            }
+        }
+        unready
     }
 
     /// What is to be done about these alerts now; sends nothing.
@@ -118,7 +124,7 @@ impl Dispatcher {
         }
         let under_way = self.receivers.iter().filter_map(|(name, receiver)| {
             let lane = lanes.remove(name)?;
-            Some(lane.run(receiver.as_ref(), &self.tries, transport, clock))
+            Some(lane.run(receiver, &self.tries, transport, clock))
         });
         let sent: Vec<Sent> = join_all(under_way).await.into_iter().flatten().collect();
         let deliveries = sent.iter().filter_map(|one| self.learn(one, random())).collect();
@@ -198,7 +204,7 @@ impl Lane {
     /// answer as it should, since what is left would fare the same.
     async fn run(
         mut self,
-        receiver: &dyn Receiver,
+        receiver: &ReceiverSettings,
         tries: &Tries,
         transport: &dyn Transport,
         clock: &dyn Clock,
@@ -206,6 +212,10 @@ impl Lane {
         self.sends.sort_by_key(|notification| tries.count(&notification.id));
         let mut sent = Vec::new();
         let started = clock.now();
+        let receiver = match open(receiver, transport).await {
+            Ok(receiver) => receiver,
+            Err(why) => return self.unsent(&why, started),
+        };
         for notification in self.sends.into_iter().take(SENDS_A_ROUND) {
             let began = clock.now();
             if began.since(started) > LONGEST_ROUND {
@@ -241,6 +251,28 @@ impl Lane {
         }
         sent
     }
+
+    /// The first of what could not be sent for want of a secret: what is left would fare the same.
+    fn unsent(self, why: &str, began: Timestamp) -> Vec<Sent> {
+        let (repeat, first) = match self.sends.into_iter().next() {
+            Some(first) => (false, Some(first)),
+            None => (true, self.repeats.into_iter().next()),
+        };
+        let detail = text::clean(why, 200);
+        let error = SendError { permanent: false, retry_after: None, reason: Refusal::Secret, detail };
+        let one = |notification| Sent { notification, repeat, began, ended: began, result: Err(error) };
+        first.map(one).into_iter().collect()
+    }
+}
+
+/// A receiver with its secrets as they are now.
+async fn open(receiver: &ReceiverSettings, transport: &dyn Transport) -> Result<Box<dyn Receiver>, String> {
+    let kind = receiver.kind().ok_or("no kind is given")?;
+    let mut secrets = BTreeMap::new();
+    for reference in kind.secrets() {
+        secrets.insert(reference, transport.secret(reference).await?);
+    }
+    kind.build(&|reference| secrets.get(reference).cloned().ok_or_else(|| "a secret was not named".to_owned()))
 }
 
 #[cfg(test)]
@@ -261,13 +293,48 @@ receivers:
 
     fn dispatcher(settings: &str, remembered: Remembered) -> Dispatcher {
         let settings: Settings = serde_saphyr::from_str(settings).unwrap();
-        let secret = |_: &SecretRef| Ok(SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
-        Dispatcher::build(&settings, remembered, &secret).unwrap()
+        Dispatcher::build(&settings, remembered).unwrap()
     }
 
     /// One round without chance: every wait is the shortest.
     fn round(dispatcher: &mut Dispatcher, alerts: &[Alert], network: &Network, clock: &StoppedClock) -> Round {
         block_on(dispatcher.round(alerts, network, clock, &mut || 0))
+    }
+
+    #[test]
+    fn a_secret_is_read_at_every_send_and_one_that_is_missing_is_a_failed_delivery_that_is_tried_again() {
+        let (network, clock) = (Network::default(), StoppedClock::at(at("00:15:12")));
+        let mut dispatcher = dispatcher(CHAT, Remembered::default());
+        *network.secrets.lock().unwrap() = Some(Err("/run/secrets/hook: not found"));
+        let unready = block_on(dispatcher.unready(&network));
+        assert_eq!(unready, [("chat".to_owned(), "/run/secrets/hook: not found".to_owned())]);
+        let missing = round(&mut dispatcher, &many(3), &network, &clock);
+        assert_eq!(missing.sent.len(), 1, "what is left would fare the same");
+        let error = missing.sent[0].result.as_ref().unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.detail.as_str()),
+            ("its secret cannot be had", "/run/secrets/hook: not found")
+        );
+        assert_eq!((missing.deliveries.len(), missing.deliveries[0].accepted), (1, false), "it is recorded");
+        assert!(network.posts().is_empty());
+        *network.secrets.lock().unwrap() = None;
+        clock.forward(Duration::from_secs(3600));
+        let told = round(&mut dispatcher, &many(3), &network, &clock);
+        assert!(told.sent.iter().all(|sent| sent.result.is_ok()) && told.sent.len() == 3, "{told:?}");
+        let signature = |post: &crate::Post| post.headers.iter().find(|(n, _)| *n == "webhook-signature").cloned();
+        let before = signature(network.posts().last().unwrap());
+        // Rotated: the next send is signed anew, and nobody reads the settings again.
+        *network.secrets.lock().unwrap() = Some(Ok("whsec_bmV3ZXItc2VjcmV0LW9mLXRoaXJ0eS10d28tYnl0ZXM="));
+        round(&mut dispatcher, &many(4), &network, &clock);
+        assert_ne!(signature(network.posts().last().unwrap()), before);
+        let kind = dispatcher.receivers[0].1.kind().unwrap();
+        let newer = |_: &crate::SecretRef| {
+            Ok(secrecy::SecretString::from("whsec_bmV3ZXItc2VjcmV0LW9mLXRoaXJ0eS10d28tYnl0ZXM="))
+        };
+        let by_newer = Network::default();
+        let last = Notification::new(&many(4)[3], "chat", false);
+        block_on(kind.build(&newer).unwrap().send(&last, &by_newer, clock.now())).unwrap();
+        assert_eq!(signature(network.posts().last().unwrap()), signature(&by_newer.posts()[0]));
     }
 
     fn many(n: u64) -> Vec<Alert> {
@@ -462,6 +529,9 @@ receivers:
         async fn post(&self, post: crate::Post) -> Result<crate::Answer, TransportError> {
             self.1.forward(Duration::from_secs(20));
             self.0.post(post).await
+        }
+        async fn secret(&self, reference: &crate::SecretRef) -> Result<secrecy::SecretString, String> {
+            self.0.secret(reference).await
         }
     }
 

@@ -53,6 +53,14 @@ impl Kind for Settings {
         problem.map(|problem| ("url".to_owned(), problem)).into_iter().collect()
     }
 
+    fn secrets(&self) -> Vec<&SecretRef> {
+        vec![&self.routing_key]
+    }
+
+    fn takes_summaries(&self) -> bool {
+        false
+    }
+
     fn build(&self, secrets: &Secrets<'_>) -> Result<Box<dyn Receiver>, String> {
         let key = secrets(&self.routing_key)?;
         let bare = key.expose_secret().trim();
@@ -91,10 +99,6 @@ impl Receiver for PagerDuty {
             allow_private: self.allow_private,
         };
         post(transport, request, now).await
-    }
-
-    fn takes_summaries(&self) -> bool {
-        false
     }
 }
 
@@ -195,8 +199,7 @@ mod tests {
     }
 
     fn dispatcher(more: &str) -> Dispatcher {
-        let secret = |_: &SecretRef| Ok(SecretString::from(format!("{KEY}\n")));
-        Dispatcher::build(&settings(more), Remembered::default(), &secret).unwrap()
+        Dispatcher::build(&settings(more), Remembered::default()).unwrap()
     }
 
     fn posted(network: &Network) -> Vec<Value> {
@@ -402,7 +405,7 @@ mod tests {
         assert!(!format!("{post:?}").contains(KEY));
         for bad in ["", "hunter2", "0123456789abcdef0123456789abcde-"] {
             let secret = |_: &SecretRef| Ok(SecretString::from(bad));
-            let refused = Dispatcher::build(&settings(""), Remembered::default(), &secret).err().unwrap().to_string();
+            let refused = settings("").receivers[0].kind().unwrap().build(&secret).err().unwrap();
             assert!(refused.contains("expected 32 letters and digits"), "{refused}");
             assert!(bad.is_empty() || !refused.contains(bad), "{refused}");
         }

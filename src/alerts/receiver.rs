@@ -4,8 +4,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 use domain::{Duration, Timestamp};
+use secrecy::SecretString;
 use url::Url;
 
+use crate::config::SecretRef;
 use crate::notification::Notification;
 use crate::text;
 
@@ -26,19 +28,8 @@ pub trait Receiver: Send + Sync {
         now: Timestamp,
     ) -> Result<Receipt, SendError>;
 
-    /// How often a condition that still holds must be told again, because the receiver lets it end otherwise. `None`:
-    /// it remembers.
-    fn repeats_every(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Whether it takes the summary of a first run. One that only knows conditions that hold and end does not.
-    fn takes_summaries(&self) -> bool {
-        true
-    }
-
-    /// Tells again of conditions that still hold and that the receiver accepted before. Called only where
-    /// [`repeats_every`](Receiver::repeats_every) says so, with at most 64 at a time.
+    /// Tells again of conditions that still hold and that the receiver accepted before. Called only where its settings
+    /// say that it must be told again, with at most 64 at a time.
     async fn repeat(
         &self,
         notifications: &[Notification],
@@ -53,7 +44,7 @@ pub trait Receiver: Send + Sync {
     }
 }
 
-/// The way out to the network; the daemon has the one real implementation.
+/// The way out: to the network, and to the secrets that open it. The daemon has the one real implementation.
 ///
 /// It follows no redirect, ends after [`Post::timeout`], reads no more than 2 kB of the answer's body, and connects to
 /// an address of a private, loopback or link-local range only with [`Post::allow_private`] — judging the address that
@@ -62,6 +53,9 @@ pub trait Receiver: Send + Sync {
 pub trait Transport: Send + Sync {
     /// Posts, and gives back whatever the other side answered.
     async fn post(&self, post: Post) -> Result<Answer, TransportError>;
+
+    /// The secret behind a reference as it is now, or in words without it why it cannot be had.
+    async fn secret(&self, reference: &SecretRef) -> Result<SecretString, String>;
 }
 
 /// One HTTP POST. Its headers and address may hold secrets, so `Debug` shows neither.
@@ -134,8 +128,8 @@ pub struct SendError {
     /// Why, in words that may be recorded.
     #[source]
     pub reason: Refusal,
-    /// What the receiver said, cleaned and cut. It may repeat names out of our message, so it is shown to the operator
-    /// and recorded nowhere.
+    /// What the receiver said, or what is wrong with a secret, cleaned and cut. It may repeat names out of our message,
+    /// so it is shown to the operator and recorded nowhere.
     pub detail: String,
 }
 
@@ -148,6 +142,9 @@ pub enum Refusal {
     /// It did not answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// A secret that it needs could not be had, or does not have the right form: nothing was sent.
+    #[error("its secret cannot be had")]
+    Secret,
 }
 
 /// Posts, and judges the answer by the rules of Standard Webhooks 1.0: 2xx is success, everything else is not.

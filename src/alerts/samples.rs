@@ -8,6 +8,9 @@ use domain::{Actor, Clock, Duration, RowAddress, Severity, Timestamp, UnknownAct
 use query::{Alert, AlertClass, AlertState, Seen};
 use serde_json::{Value, json};
 
+use secrecy::SecretString;
+
+use crate::config::SecretRef;
 use crate::receiver::{Answer, Post, Transport, TransportError};
 
 /// A moment on the day that all samples play on.
@@ -115,16 +118,18 @@ pub(crate) fn baseline() -> Alert {
     }
 }
 
-/// A network that answers as told, then 200, and keeps what was posted.
+/// A network that answers as told, then 200, and keeps what was posted. Its secrets have the form that each kind of
+/// receiver wants.
 #[derive(Default)]
 pub(crate) struct Network {
+    pub(crate) secrets: Mutex<Option<Result<&'static str, &'static str>>>,
     pub(crate) answers: Mutex<VecDeque<Result<Answer, TransportError>>>,
     pub(crate) posts: Mutex<Vec<Post>>,
 }
 
 impl Network {
     pub(crate) fn answering(answers: impl IntoIterator<Item = Result<Answer, TransportError>>) -> Self {
-        Network { answers: Mutex::new(answers.into_iter().collect()), posts: Mutex::default() }
+        Network { answers: Mutex::new(answers.into_iter().collect()), ..Network::default() }
     }
 
     pub(crate) fn posts(&self) -> Vec<Post> {
@@ -137,6 +142,15 @@ impl Transport for Network {
     async fn post(&self, post: Post) -> Result<Answer, TransportError> {
         self.posts.lock().unwrap().push(post);
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(status(200)))
+    }
+
+    async fn secret(&self, reference: &SecretRef) -> Result<SecretString, String> {
+        let usual = match reference {
+            SecretRef::Env(name) if name == "KEY" => "0123456789abcdef0123456789ABCDEF\n",
+            _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        };
+        let secret = self.secrets.lock().unwrap().unwrap_or(Ok(usual));
+        secret.map(SecretString::from).map_err(str::to_owned)
     }
 }
 

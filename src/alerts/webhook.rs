@@ -56,8 +56,12 @@ impl Kind for Settings {
         url_problem(&self.url, self.allow_private).map(|problem| ("url".to_owned(), problem)).into_iter().collect()
     }
 
+    fn secrets(&self) -> Vec<&SecretRef> {
+        std::iter::once(&self.secret).chain(&self.old_secrets).collect()
+    }
+
     fn build(&self, secrets: &Secrets<'_>) -> Result<Box<dyn Receiver>, String> {
-        let keys = std::iter::once(&self.secret).chain(&self.old_secrets).map(|secret| key(&secrets(secret)?));
+        let keys = self.secrets().into_iter().map(|secret| key(&secrets(secret)?));
         Ok(Box::new(Webhook {
             url: self.url.clone(),
             keys: keys.collect::<Result<_, String>>()?,

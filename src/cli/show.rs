@@ -68,6 +68,10 @@ fn print_entry(view: &EntryView, out: &Output) {
             ]);
         }
         table.print(out, "  ");
+        let more = view.fact["calls"].as_u64().unwrap_or(0).saturating_sub(view.exchanges.len() as u64);
+        if more > 0 {
+            out.line(format!("  and {more} more, from {}/{} on", view.entry, view.exchanges.len()));
+        }
     }
     out.line("");
     if view.rows > 0 {

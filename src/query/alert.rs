@@ -96,7 +96,8 @@ pub struct Alert {
     pub at: Timestamp,
     /// It was so on the first look: counted in the baseline summary, paging nobody.
     pub baseline: bool,
-    /// Since when the source cannot be read, if it cannot: then the alert still holds as far as anyone knows.
+    /// Since when evidence of the source is incomplete, if this resource could not be read in the last run: then the alert
+    /// still holds as far as anyone knows.
     pub unread_since: Option<Timestamp>,
     /// Further lines: for coverage the gaps, each as `reason call: consequence`; for a baseline the counts per check.
     pub notes: Vec<String>,

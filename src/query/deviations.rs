@@ -8,15 +8,16 @@ use sha2::{Digest, Sha256};
 use store::rows::{CoverageRow, DeviationRow, StreamRow, key};
 use store::{ReadError, fold};
 
+use crate::last_rows::LastRows;
 use crate::{Alert, AlertClass, AlertState, Query, Seen};
 
 impl Query<'_> {
     /// Open deviations, the worst first, then the oldest.
     pub fn open_deviations(&self) -> Result<Vec<Alert>, ReadError> {
-        let mut alerts = Vec::new();
+        let (mut alerts, last) = (Vec::new(), LastRows::default());
         for row in self.deviation_rows()? {
             if row.state.open {
-                alerts.push(self.deviation_alert(&row)?);
+                alerts.push(self.alert_of(&row, &last)?);
             }
         }
         alerts.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.opened_at.cmp(&b.opened_at)).then(a.key.cmp(&b.key)));
@@ -27,11 +28,11 @@ impl Query<'_> {
     /// baseline of a stream is one alert of its own.
     pub fn alerts(&self, ended_within: Duration) -> Result<Vec<Alert>, ReadError> {
         let recent = |at: Timestamp| self.now.since(at) <= ended_within;
-        let mut alerts = Vec::new();
+        let (mut alerts, last) = (Vec::new(), LastRows::default());
         let mut baselines: BTreeMap<(StreamId, u64), Vec<DeviationRow>> = BTreeMap::new();
         for row in self.deviation_rows()? {
             if row.state.open || recent(row.at) {
-                alerts.push(self.deviation_alert(&row)?);
+                alerts.push(self.alert_of(&row, &last)?);
             }
             if row.state.baseline && recent(row.state.opened_at) {
                 baselines.entry((self.stream_of(&row), row.opened_in)).or_default().push(row);
@@ -68,6 +69,10 @@ impl Query<'_> {
 
     /// A deviation as an alert.
     pub fn deviation_alert(&self, row: &DeviationRow) -> Result<Alert, ReadError> {
+        self.alert_of(row, &LastRows::default())
+    }
+
+    fn alert_of(&self, row: &DeviationRow, last_rows: &LastRows) -> Result<Alert, ReadError> {
         let opened = self.detail(&row.opened_detail)?;
         let last = if row.detail == row.opened_detail { opened.clone() } else { self.detail(&row.detail)? };
         let info = self.catalogue.checks.get(&row.check);
@@ -85,7 +90,16 @@ impl Query<'_> {
         };
         let is = last.as_ref().filter(|_| row.change != Change::Gone);
         let is = is.map(|detail| seen(detail.after.clone(), detail.after_at, row.state.observation));
-        let coverage = self.stream_row(&stream)?.coverage.filter(|coverage| coverage.lost);
+        let mut unread_since = None;
+        if row.state.open {
+            let fed_by = self.stream_row(&stream)?;
+            let lost = fed_by.coverage.as_ref().filter(|lost| lost.lost && lost.blind.contains(&row.check));
+            // A check that is blind to some resources may well have looked at this one.
+            unread_since = match lost {
+                Some(lost) if last_rows.unread(self, fed_by.observed.as_ref(), row)? => Some(lost.since),
+                _ => None,
+            };
+        }
         let erased = || UnknownActor { reason: "the details were erased".to_owned() };
         Ok(Alert {
             key: self.incident_key(&[row.check.as_str(), row.resource.as_str(), &row.state.episode.to_string()])?,
@@ -115,9 +129,7 @@ impl Query<'_> {
             entry: row.state.last_entry,
             at: row.at,
             baseline: row.state.baseline,
-            unread_since: coverage
-                .filter(|lost| row.state.open && lost.blind.contains(&row.check))
-                .map(|lost| lost.since),
+            unread_since,
             notes: Vec::new(),
             stream,
         })

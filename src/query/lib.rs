@@ -8,6 +8,7 @@ mod catalogue;
 mod changes;
 mod controls;
 mod deviations;
+mod last_rows;
 mod room;
 mod show;
 mod streams;
@@ -17,7 +18,7 @@ pub use catalogue::{Catalogue, CheckInfo, ControlInfo, FrameworkInfo, SourceInfo
 pub use changes::ChangeView;
 pub use controls::{ControlView, FrameworkView, LinkView};
 pub use room::RoomView;
-pub use show::{EntryView, ExchangeView, RowView};
+pub use show::{EXCHANGES, EntryView, ExchangeView, RowView};
 pub use streams::{CheckView, CoverageView, StreamView};
 
 use domain::Timestamp;

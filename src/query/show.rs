@@ -1,11 +1,15 @@
 //! One entry or one row, opened: the fact, the names behind its pseudonyms, the values, the calls, the proof.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use domain::entry::Fact;
-use domain::{BodyId, Exchange, Observation, Resource, RowAddress, StreamId, Timestamp};
+use domain::{BodyId, Exchange, Observation, Pseudonym, Resource, RowAddress, StreamId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::read::{observation_lines, population_lines};
+use store::read::{ObservationLine, observation_lines, population_lines};
 use store::{ReadError, read};
 
 use crate::Query;
@@ -25,11 +29,14 @@ pub struct EntryView {
     pub rows: u64,
     /// What stands in its body, for a deviation.
     pub detail: Option<Value>,
-    /// The exchanges, for a run.
+    /// The first exchanges of a run, at most [`EXCHANGES`]; all of them are rows of their own.
     pub exchanges: Vec<ExchangeView>,
     /// The proof that it is in the ledger, as a C2SP tlog-proof.
     pub proof: Option<String>,
 }
+
+/// Exchanges that stand in the view of a run itself.
+pub const EXCHANGES: usize = 100;
 
 /// One exchange, with its body as text where it is text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -73,8 +80,8 @@ impl Query<'_> {
         let (rows, exchanges) = match &entry.fact {
             Fact::Observation(observations) => (self.rows_in(observations.same_as.unwrap_or(number))?, Vec::new()),
             Fact::Run(run) => {
-                let exchanges = self.exchanges(run.exchanges.as_ref())?;
-                (exchanges.len() as u64 + run.populations.iter().map(|p| p.count).sum::<u64>(), exchanges)
+                let resources: u64 = run.populations.iter().map(|p| p.count).sum();
+                (u64::from(run.calls) + resources, self.first_exchanges(run.exchanges.as_ref(), EXCHANGES)?)
             }
             _ => (0, Vec::new()),
         };
@@ -90,6 +97,21 @@ impl Query<'_> {
 
     /// A row, opened; `None` when there is no such row.
     pub fn row_view(&self, address: RowAddress) -> Result<Option<RowView>, ReadError> {
+        self.row_in(address, &Manifests::default())
+    }
+
+    /// Some rows of an entry, opened: those from `from` on and before `to`, as far as there are any.
+    pub fn rows_view(&self, entry: u64, from: u32, to: u32) -> Result<Vec<RowView>, ReadError> {
+        let manifests = Manifests::default();
+        let mut rows = Vec::new();
+        for row in from..to {
+            let Some(view) = self.row_in(RowAddress { entry, row: Some(row) }, &manifests)? else { break };
+            rows.push(view);
+        }
+        Ok(rows)
+    }
+
+    fn row_in(&self, address: RowAddress, manifests: &Manifests) -> Result<Option<RowView>, ReadError> {
         let (Some(row), Some(entry)) = (address.row, self.read.entry(address.entry)?) else { return Ok(None) };
         let blank = RowView {
             address,
@@ -108,34 +130,50 @@ impl Query<'_> {
                 let (stream, run) = (Some(observations.stream.clone()), Some(observations.run));
                 let blank = RowView { stream, run, ..blank };
                 let rows_in = observations.same_as.unwrap_or(address.entry);
-                self.observation_row(rows_in, row, observations.run, blank)
+                self.observation_row(rows_in, row, observations.run, blank, manifests)
             }
             Fact::Run(run) => {
                 let blank = RowView { stream: Some(run.stream.clone()), run: Some(address.entry), ..blank };
-                self.run_row(&run, row, blank)
+                self.run_row(&run, row, blank, manifests)
             }
             _ => Ok(None),
         }
     }
 
-    fn observation_row(&self, rows_in: u64, row: u32, run: u64, blank: RowView) -> Result<Option<RowView>, ReadError> {
+    fn observation_row(
+        &self,
+        rows_in: u64,
+        row: u32,
+        run: u64,
+        blank: RowView,
+        manifests: &Manifests,
+    ) -> Result<Option<RowView>, ReadError> {
         let Some(manifest) = self.observation_manifest(rows_in)? else { return Ok(None) };
-        let lines = observation_lines(&manifest)?;
+        let lines = manifests.observations.get(&manifest, || self.parsed(&manifest, observation_lines))?;
         let Some(line) = lines.get(row as usize) else { return Ok(None) };
         let observation: Option<Observation> = self.parsed_body(&line.body)?;
         let resource = match (&observation, self.read.entry(run)?.map(|entry| entry.fact)) {
-            (Some(observation), Some(Fact::Run(run))) => self.resource_in(&run, &observation.resource)?,
+            (Some(observation), Some(Fact::Run(run))) => self.resource_in(&run, &observation.resource, manifests)?,
             _ => None,
         };
         let erased = observation.is_none();
         Ok(Some(RowView { line: line.write(), observation, resource, erased, ..blank }))
     }
 
-    fn run_row(&self, run: &domain::entry::Run, row: u32, blank: RowView) -> Result<Option<RowView>, ReadError> {
-        let mut exchanges = self.exchanges(run.exchanges.as_ref())?;
+    fn run_row(
+        &self,
+        run: &domain::entry::Run,
+        row: u32,
+        blank: RowView,
+        manifests: &Manifests,
+    ) -> Result<Option<RowView>, ReadError> {
+        let exchanges = match &run.exchanges {
+            Some(list) => manifests.exchanges.get(list, || self.exchanges(Some(list)))?,
+            None => Rc::default(),
+        };
         let mut left = row as usize;
-        if left < exchanges.len() {
-            let exchange = exchanges.swap_remove(left);
+        if let Some(exchange) = exchanges.get(left) {
+            let exchange = exchange.clone();
             let mut text = Vec::new();
             for segment in &exchange.body {
                 text.extend(self.read.body(segment)?.unwrap_or_default());
@@ -151,9 +189,9 @@ impl Query<'_> {
                 left -= population.count as usize;
                 continue;
             }
-            let Some(bytes) = self.read.body(manifest)? else { return Ok(None) };
-            let Some((pseudonym, body)) = population_lines(&bytes)?.into_iter().nth(left) else { return Ok(None) };
-            let resource = self.json_body(&body)?;
+            let lines = manifests.populations.get(manifest, || self.parsed(manifest, population_lines))?;
+            let Some((pseudonym, body)) = lines.get(left) else { return Ok(None) };
+            let resource = self.json_body(body)?;
             let erased = resource.is_none();
             return Ok(Some(RowView { line: format!("{pseudonym} {body}"), resource, erased, ..blank }));
         }
@@ -162,9 +200,14 @@ impl Query<'_> {
 
     /// The exchanges of a run, in order.
     pub fn exchanges(&self, list: Option<&BodyId>) -> Result<Vec<Exchange>, ReadError> {
+        self.first_exchanges(list, usize::MAX)
+    }
+
+    fn first_exchanges(&self, list: Option<&BodyId>, most: usize) -> Result<Vec<Exchange>, ReadError> {
         let Some(bytes) = list.map(|list| self.read.body(list)).transpose()?.flatten() else { return Ok(Vec::new()) };
         let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
         lines
+            .take(most)
             .map(|line| {
                 serde_json::from_slice(line)
                     .map_err(|e| ReadError::Malformed(format!("an exchange does not read: {e}")))
@@ -172,26 +215,33 @@ impl Query<'_> {
             .collect()
     }
 
-    fn resource_in(&self, run: &domain::entry::Run, key: &domain::ResourceKey) -> Result<Option<Value>, ReadError> {
+    fn resource_in(
+        &self,
+        run: &domain::entry::Run,
+        key: &domain::ResourceKey,
+        manifests: &Manifests,
+    ) -> Result<Option<Value>, ReadError> {
         let population = run.populations.iter().find(|population| population.kind == key.kind);
         let (Some(manifest), Some(pseudonym)) =
             (population.and_then(|population| population.manifest.as_ref()), self.read.pseudonym(key))
         else {
             return Ok(None);
         };
-        let Some(bytes) = self.read.body(manifest)? else { return Ok(None) };
-        let lines = population_lines(&bytes)?;
+        let lines = manifests.populations.get(manifest, || self.parsed(manifest, population_lines))?;
         let found = lines.binary_search_by(|(known, _)| known.cmp(&pseudonym)).ok().and_then(|at| lines.get(at));
         found.map(|(_, body)| self.json_body(body)).transpose().map(Option::flatten)
     }
 
-    fn observation_manifest(&self, entry: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        match self.read.entry(entry)?.map(|entry| entry.fact) {
-            Some(Fact::Observation(observations)) => {
-                Ok(observations.manifest.map(|manifest| self.read.body(&manifest)).transpose()?.flatten())
-            }
-            _ => Ok(None),
-        }
+    fn observation_manifest(&self, entry: u64) -> Result<Option<BodyId>, ReadError> {
+        Ok(match self.read.entry(entry)?.map(|entry| entry.fact) {
+            Some(Fact::Observation(observations)) => observations.manifest,
+            _ => None,
+        })
+    }
+
+    /// A manifest as its lines; one that was erased has none.
+    fn parsed<T: Default>(&self, id: &BodyId, parse: fn(&[u8]) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        self.read.body(id)?.map(|bytes| parse(&bytes)).transpose().map(Option::unwrap_or_default)
     }
 
     fn rows_in(&self, entry: u64) -> Result<u64, ReadError> {
@@ -228,5 +278,32 @@ impl Query<'_> {
             resources.extend(self.parsed_body::<Resource>(&body)?);
         }
         Ok(resources)
+    }
+}
+
+/// The lists that rows of one entry stand in, each read once however many of its rows are opened.
+#[derive(Default)]
+struct Manifests {
+    exchanges: Once<Vec<Exchange>>,
+    populations: Once<Vec<(Pseudonym, BodyId)>>,
+    observations: Once<Vec<ObservationLine>>,
+}
+
+struct Once<T>(RefCell<BTreeMap<BodyId, Rc<T>>>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Once(RefCell::default())
+    }
+}
+
+impl<T> Once<T> {
+    fn get(&self, id: &BodyId, read: impl FnOnce() -> Result<T, ReadError>) -> Result<Rc<T>, ReadError> {
+        if let Some(known) = self.0.borrow().get(id) {
+            return Ok(known.clone());
+        }
+        let fresh = Rc::new(read()?);
+        self.0.borrow_mut().insert(id.clone(), fresh.clone());
+        Ok(fresh)
     }
 }

@@ -148,6 +148,16 @@ fn reading() -> Vec<Route> {
             get(proof),
             Answer::Text,
         ),
+        Route {
+            query: &["from", "limit"],
+            ..read(
+                "/api/v1/entries/{entry}/rows",
+                "rows",
+                "the rows of an entry, some at a time, each opened",
+                get(rows),
+                Answer::json::<Listing<RowView>>(),
+            )
+        },
         read(
             "/api/v1/entries/{entry}/{row}",
             "row",
@@ -275,6 +285,19 @@ pub(crate) fn row_in(query: &Query<'_>, number: &str, row: &str) -> Result<RowVi
     query.row_view(RowAddress { entry: entry.entry, row: Some(row) })?.ok_or_else(unknown)
 }
 
+/// Some rows of an entry, opened.
+fn rows_part(query: &Query<'_>, number: &str, part: Part) -> Result<Listing<RowView>, Problem> {
+    let entry = entry_in(query, number)?;
+    let (limit, from) = (part.limit(USUAL_LIMIT), part.from());
+    let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
+    let end = from.saturating_add(limit);
+    let items = query.rows_view(entry.entry, number(from), number(end))?;
+    let total = usize::try_from(entry.rows).unwrap_or(usize::MAX);
+    let more = end < total && !items.is_empty();
+    let next = more.then(|| format!("/api/v1/entries/{}/rows?from={end}&limit={limit}", entry.entry));
+    Ok(Listing { items, limit, total: Some(total), more, next })
+}
+
 fn no_entry(size: u64) -> Problem {
     Problem::unknown("there is no such entry", format!("the ledger holds {size} entries, numbered from 0"))
 }
@@ -326,6 +349,15 @@ async fn entry(State(asked): State<Asked>, Path(number): Path<String>) -> Answer
 
 async fn row(State(asked): State<Asked>, Path((number, row)): Path<(String, String)>) -> Answered<RowView> {
     asked.ask(move |query| row_in(query, &number, &row)).await.map(Json)
+}
+
+async fn rows(
+    State(asked): State<Asked>,
+    Path(number): Path<String>,
+    part: Result<Params<Part>, QueryRejection>,
+) -> Answered<Listing<RowView>> {
+    let part = Part::read(part)?;
+    asked.ask(move |query| rows_part(query, &number, part)).await.map(Json)
 }
 
 async fn proof(State(asked): State<Asked>, Path(number): Path<String>) -> Result<impl IntoResponse, Problem> {

@@ -17,9 +17,6 @@ use crate::api::entry_in;
 use crate::backend::Asked;
 use crate::problem::Problem;
 
-/// Exchanges listed with a run; all of them are rows of their own.
-const EXCHANGES: usize = 100;
-
 #[derive(Template)]
 #[template(path = "entry.html")]
 struct Page {
@@ -99,7 +96,7 @@ impl Opened {
     /// The rows to show: the wanted ones, or else the first that are not listed above them.
     fn window(&self, entry: &EntryView, wanted: &Wanted) -> Window {
         let usual = match self {
-            Opened::Run(_) => Some(entry.exchanges.len() as u64),
+            Opened::Run(ran) => Some(u64::from(ran.run.calls)),
             Opened::Judged(judged) => {
                 let named = wanted.check.as_deref();
                 judged.checks.iter().find(|check| Some(check.line.check.as_str()) == named).map(|check| check.first)
@@ -126,7 +123,7 @@ fn opened(query: &Query<'_>, view: &EntryView) -> Result<Opened, Problem> {
             Opened::Judged(Judged { checks: checks_shown(query, lines), observations })
         }
         Fact::Run(run) => {
-            let exchanges = view.exchanges.iter().take(EXCHANGES).cloned().collect();
+            let exchanges = view.exchanges.clone();
             Opened::Run(Box::new(Ran { mark: shown::outcome(run.outcome), exchanges, run }))
         }
         Fact::Coverage(coverage) => Opened::Coverage(coverage),

@@ -1,6 +1,6 @@
 //! The rows of an entry, some at a time.
 
-use domain::{CheckId, RowAddress};
+use domain::CheckId;
 use query::{Query, RowView};
 use serde_json::Value;
 
@@ -41,12 +41,9 @@ impl Rows {
     pub(super) fn of(query: &Query<'_>, entry: u64, window: Window) -> Result<Rows, Problem> {
         let from = window.from.min(window.end);
         let to = from.saturating_add(PER_PAGE).min(window.end);
-        let mut rows = Vec::new();
-        for row in from..to {
-            let Ok(number) = u32::try_from(row) else { break };
-            let view = query.row_view(RowAddress { entry, row: Some(number) })?;
-            rows.extend(view.map(|view| Row::of(row, view)));
-        }
+        let number = |row: u64| u32::try_from(row).unwrap_or(u32::MAX);
+        let views = query.rows_view(entry, number(from), number(to))?;
+        let rows: Vec<Row> = (from..).zip(views).map(|(row, view)| Row::of(row, view)).collect();
         Ok(Rows {
             observed: rows.iter().any(|row| row.check.is_some()),
             shown: rows,

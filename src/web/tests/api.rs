@@ -33,6 +33,10 @@ async fn answers_have_the_shapes_of_the_read_layer() {
     assert_eq!(streams.items, now.overview.streams);
     let controls: Listing<ControlView> = read("/api/v1/controls/iso27001-2022").await;
     assert_eq!((controls.items.len(), controls.more), (93, false));
+    let rows: Listing<RowView> = read("/api/v1/entries/6/rows?limit=1").await;
+    assert_eq!((rows.items.len(), rows.total, rows.more), (1, Some(2), true));
+    let rest: Listing<RowView> = read(rows.next.as_deref().unwrap()).await;
+    assert_eq!((rest.items[0].address.to_string().as_str(), rest.more), ("#6/1", false));
     let catalogues: Listing<query::FrameworkView> = read("/api/v1/controls").await;
     let known: Vec<_> =
         catalogues.items.iter().map(|c| (c.framework.as_str(), c.edition.as_str(), c.controls)).collect();
