@@ -68,7 +68,8 @@ fn print_entry(view: &EntryView, out: &Output) {
             ]);
         }
         table.print(out, "  ");
-        let more = view.fact["calls"].as_u64().unwrap_or(0).saturating_sub(view.exchanges.len() as u64);
+        let calls = view.fact.get("calls").and_then(Value::as_u64).unwrap_or(0);
+        let more = calls.saturating_sub(view.exchanges.len() as u64);
         if more > 0 {
             out.line(format!("  and {more} more, from {}/{} on", view.entry, view.exchanges.len()));
         }
