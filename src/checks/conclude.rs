@@ -37,7 +37,8 @@ pub fn conclude(framework: &Framework, set: &CheckSet, states: &[CheckState], at
 /// In this order: a link that deviates, or whose open deviation could not be looked at, makes it *nonconforming*,
 /// however old; else whatever keeps a proving link from speaking makes it *not evidenced*; only when every proving
 /// link conforms, on fresh and complete evidence of at least one resource, is it *conforming*. Supporting links
-/// can only speak against it.
+/// can only speak against it. A kind of source that nobody ever configured is outside what is watched: its links are
+/// listed as such and keep nobody else's from speaking. A source that was watched once is never outside again.
 pub fn weigh(links: &[LinkState], at: Timestamp) -> (FindingValue, FindingReason) {
     if links.iter().any(deviates) {
         return (FindingValue::Nonconforming, FindingReason::Deviates);
@@ -50,7 +51,11 @@ pub fn weigh(links: &[LinkState], at: Timestamp) -> (FindingValue, FindingReason
     if proving.is_empty() {
         return silent(FindingReason::OnlySupports);
     }
-    let reasons = [FindingReason::NoSource, FindingReason::NeverRan, FindingReason::Stale, FindingReason::Undetermined];
+    let proving: Vec<&LinkState> = proving.into_iter().filter(|link| link.source.is_some()).collect();
+    if proving.is_empty() {
+        return silent(FindingReason::NoSource);
+    }
+    let reasons = [FindingReason::NeverRan, FindingReason::Stale, FindingReason::Undetermined];
     if let Some(reason) =
         reasons.into_iter().find(|reason| proving.iter().any(|link| silence(link, at) == Some(*reason)))
     {
@@ -112,11 +117,8 @@ fn deviates(link: &LinkState) -> bool {
     link.open > 0 || link.counts.as_ref().is_some_and(|counts| counts.deviates > 0)
 }
 
-/// What keeps a link from speaking, if anything does.
+/// What keeps a link that has a source from speaking, if anything does.
 fn silence(link: &LinkState, at: Timestamp) -> Option<FindingReason> {
-    if link.source.is_none() {
-        return Some(FindingReason::NoSource);
-    }
     match (&link.counts, link.at) {
         (None, _) | (_, None) => Some(FindingReason::NeverRan),
         (_, Some(read)) if at.since(read) > link.greatest_age => Some(FindingReason::Stale),

@@ -117,14 +117,19 @@ impl Query<'_> {
         Ok(Some(views))
     }
 
-    /// What every check says on every source that can feed it, and the entry that holds its rows; one state without a
-    /// source where none can. The bearing is left at *supports*: it belongs to the link, not to the check.
+    /// What every check says on every source that can feed it or once did, and the entry that holds its rows; one state
+    /// without a source where there is none. The bearing is left at *supports*: it belongs to the link, not to the check.
     pub fn link_states(&self) -> Result<Vec<(LinkState, Option<u64>)>, ReadError> {
         let mut open: std::collections::BTreeMap<(CheckId, domain::SourceId), u64> = Default::default();
         for row in self.deviation_rows()?.into_iter().filter(|row| row.state.open) {
             *open.entry((row.check, row.source)).or_default() += 1;
         }
         let streams = self.stream_rows()?;
+        // What was once looked at keeps its say when it is taken out of the settings: its last word grows old, and what
+        // deviated there stays open. Nothing comes to conform because somebody looked away.
+        let watched = streams.iter().map(|row| row.stream.source());
+        let sources: std::collections::BTreeSet<domain::SourceId> =
+            self.catalogue.sources.keys().cloned().chain(watched).collect();
         let mut states = Vec::new();
         for (id, check) in &self.catalogue.checks {
             let none = LinkState {
@@ -138,9 +143,12 @@ impl Query<'_> {
                 greatest_age: check.greatest_age,
             };
             let before = states.len();
-            for source in self.catalogue.sources.keys() {
-                let Some(stream) = self.catalogue.stream_feeding(check, source) else { continue };
+            for source in sources.iter().filter(|source| source.kind() == check.source_kind) {
+                let stream = source.stream(&check.collector);
                 let observed = streams.iter().find(|row| row.stream == stream).and_then(|row| latest(row, id));
+                if observed.is_none() && self.catalogue.stream_feeding(check, source).is_none() {
+                    continue;
+                }
                 let open = open.get(&(id.clone(), source.clone())).copied().unwrap_or(0);
                 let state = LinkState { source: Some(source.clone()), open, ..none.clone() };
                 states.push(match observed {

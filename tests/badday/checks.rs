@@ -1,6 +1,10 @@
 //! Days on which somebody writes a check that does not mean what it says, or evidence grows old.
 
+use std::fs;
+
 use domain::{FindingReason, FindingValue};
+use query::ControlView;
+use world::Drift;
 
 use super::{Book, control, counts, good, own_check, value};
 use crate::support::Setup;
@@ -107,4 +111,33 @@ fn badday_20_evidence_older_than_its_check_allows_is_no_evidence() {
     assert_eq!(view.value, FindingValue::NotEvidenced);
     let findings = Book::open(&setup.data()).findings("A.5.16");
     assert_eq!(findings.iter().filter(|value| **value == FindingValue::Conforming).count(), 2, "{findings:?}");
+}
+
+/// Somebody takes the source in which something deviates out of the settings. Owed: no control gets better by it.
+#[test]
+fn no_control_gets_better_because_a_source_is_taken_out_of_the_settings() {
+    let (world, server) = good();
+    world.drift(Drift::BruteForceOff, "dora").unwrap();
+    let setup = Setup::of_world(&server);
+    let mut daemon = setup.start();
+    daemon.wait("a bad word", |api| (value(api, "A.8.5")? == FindingValue::Nonconforming).then_some(()));
+    assert_eq!(daemon.stop().0, Some(0));
+
+    // The same realm under another name, and now in order: alone it would give a good word.
+    world.undo(Drift::BruteForceOff, "dora").unwrap();
+    let settings = fs::read_to_string(setup.settings()).unwrap();
+    fs::write(setup.settings(), settings.replace("name: acme", "name: other")).unwrap();
+    let mut daemon = setup.start_as_written(&[]);
+    let of = |view: &ControlView, source: &str| {
+        let links = view.links.iter().map(|link| &link.state).filter(|link| link.check.as_str() == super::GUESSING);
+        links.clone().find(|link| link.source.as_ref().is_some_and(|id| id.as_str() == source)).cloned()
+    };
+    let view = daemon.wait("the other's good word", |api| {
+        let view = control(api, "A.8.5")?;
+        (of(&view, "keycloak:other")?.counts? == counts(1, 0, 0, 0)).then_some(view)
+    });
+    assert_eq!(of(&view, "keycloak:acme").unwrap().open, 1, "what deviated there is still open");
+    assert_eq!(view.value, FindingValue::Nonconforming);
+    assert_eq!(daemon.stop().0, Some(0));
+    assert!(!Book::open(&setup.data()).findings("A.8.5").contains(&FindingValue::Conforming));
 }

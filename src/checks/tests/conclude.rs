@@ -72,7 +72,6 @@ fn speaks_against(state: State) -> bool {
 /// Why a proving link says nothing.
 fn silent(state: State) -> Option<Why> {
     match state {
-        State::NoSource => Some(Why::NoSource),
         State::NeverRan => Some(Why::NeverRan),
         State::Stale => Some(Why::Stale),
         State::Incomplete | State::Undetermined => Some(Why::Undetermined),
@@ -116,12 +115,16 @@ fn all_combinations_of_three_links_keep_the_rule() {
                 let three = [*a, *b, *c];
                 let links = three.map(|(bearing, state)| link(bearing, state));
                 let (value, reason) = weigh(&links, AT);
-                let proving: Vec<State> =
+                let linked: Vec<State> =
                     three.iter().filter(|(bearing, _)| *bearing == Bearing::Proves).map(|(_, state)| *state).collect();
+                // What nobody watches speaks neither for nor against.
+                let proving: Vec<State> = linked.iter().copied().filter(|state| *state != State::NoSource).collect();
                 if three.iter().any(|(_, state)| speaks_against(*state)) {
                     assert_eq!((value, reason), (FindingValue::Nonconforming, Why::Deviates), "{three:?}");
-                } else if proving.is_empty() {
+                } else if linked.is_empty() {
                     assert_eq!((value, reason), (FindingValue::NotEvidenced, Why::OnlySupports), "{three:?}");
+                } else if proving.is_empty() {
+                    assert_eq!((value, reason), (FindingValue::NotEvidenced, Why::NoSource), "{three:?}");
                 } else if proving.iter().any(|state| silent(*state).is_some()) {
                     assert_eq!(value, FindingValue::NotEvidenced, "{three:?}");
                     assert!(proving.iter().any(|state| silent(*state) == Some(reason)), "{three:?}: {reason:?}");
