@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of all rows; an index of another version is built again.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// How far the index has folded the ledger.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -85,7 +85,8 @@ impl StreamRow {
     pub(crate) fn look(&mut self, lines: &[CheckLine]) {
         for line in lines {
             let counts = &line.counts;
-            if counts.conforms + counts.deviates + counts.not_applicable == 0 && !line.complete {
+            let determined = counts.conforms + counts.deviates + counts.not_applicable;
+            if determined == 0 && (counts.undetermined > 0 || !line.complete) {
                 continue;
             }
             let look = look(line);
@@ -390,4 +391,37 @@ pub mod key {
 
     /// How far the packs have been read into the index.
     pub const PACKS: &[u8] = b"m/packs";
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::CheckCounts;
+
+    use super::*;
+
+    #[test]
+    fn a_look_that_determined_nothing_is_no_first_look() {
+        let line = |counts: CheckCounts, complete| CheckLine {
+            check: "own.user.enabled".parse().unwrap(),
+            version: "0123456789abcdef".to_owned(),
+            complete,
+            counts,
+        };
+        let none = CheckCounts::default();
+        let blind = CheckCounts { undetermined: 3, ..none.clone() };
+        let seen = CheckCounts { undetermined: 3, conforms: 1, ..none.clone() };
+        for (counts, complete, looked) in [
+            (none.clone(), true, true),
+            (none, false, false),
+            (blind.clone(), true, false),
+            (blind, false, false),
+            (seen.clone(), true, true),
+            (seen, false, true),
+        ] {
+            let mut row = StreamRow::new("example:office/doors".parse().unwrap());
+            let line = line(counts, complete);
+            row.look(std::slice::from_ref(&line));
+            assert_eq!(row.has_looked(&line), looked, "{line:?}");
+        }
+    }
 }

@@ -67,7 +67,7 @@ fn a_full_disk_is_waited_for_and_told_and_nothing_that_was_promised_is_lost() {
     assert_eq!(daemon.metrics().sum("evidenced_disk_nearly_full", &[]), 0.0);
 
     // In the middle of a run: its answers cannot be kept, and it cannot be recorded.
-    world.fault_times(REALM, Fault::Slow(Duration::from_secs(4)), 1);
+    world.fault_times(REALM, Fault::Slow(Duration::from_secs(10)), 1);
     let slow = |since| now().since(since) > domain::Duration::from_secs(1);
     daemon.wait("a slow run", |api| api.stream("realm")?.running_since.filter(|since| slow(*since)));
     disk.has(100);
