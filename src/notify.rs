@@ -9,10 +9,11 @@ use alerts::{Answer, Dispatcher, Post, Reason, Remembered, SecretRef, Transport,
 use bytes::Bytes;
 use domain::entry::Fact;
 use domain::{Duration, in_full};
+use kit::Secrets;
 use kit::http::{HeaderMap, HeaderName, HeaderValue};
 use kit::outbound::{AskError, Outbound};
 use query::Query;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use store::rows::{DeliveryRow, key};
 use store::{Read, ReadError, Store, StoreError, fold};
 use tokio_util::sync::CancellationToken;
@@ -147,11 +148,12 @@ async fn warn_of_unready(dispatcher: &Dispatcher, network: &Network) {
 
 /// The secret behind a reference.
 fn secret(reference: &SecretRef) -> Result<SecretString, String> {
-    let text = match reference {
-        SecretRef::File(path) => std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
-        SecretRef::Env(name) => std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?,
+    let reference = match reference {
+        SecretRef::File(path) => kit::SecretRef::File(path.clone()),
+        SecretRef::Env(name) => kit::SecretRef::Env(name.clone()),
     };
-    Ok(SecretString::from(text.trim_end_matches(['\n', '\r'])))
+    let secret = kit::SystemSecrets.resolve(&reference).map_err(|error| in_full(&error))?;
+    Ok(SecretString::from(secret.expose_secret().trim_end_matches(['\n', '\r'])))
 }
 
 /// The network, for receivers: with a guard against private addresses, and without.

@@ -25,8 +25,8 @@ pub enum SecretRef {
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SecretRef::File(path) => write!(f, "file {}", path.display()),
-            SecretRef::Env(name) => write!(f, "environment variable {name}"),
+            SecretRef::File(path) => write!(f, "file {}", shown_path(path)),
+            SecretRef::Env(name) => f.write_str(&shown_variable(name)),
         }
     }
 }
@@ -73,6 +73,22 @@ impl<'de> Deserialize<'de> for SecretRef {
     }
 }
 
+/// A path, unless it may be a secret that was written where its place belongs.
+fn shown_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.starts_with(['/', '.']) { text } else { "the file that is named here".to_owned() }
+}
+
+/// The name of a variable, unless it may be a secret that was written in its place.
+fn shown_variable(name: &str) -> String {
+    let plain = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    if plain {
+        format!("environment variable {name}")
+    } else {
+        "the environment variable that is named here".to_owned()
+    }
+}
+
 /// Fetches secrets. The daemon uses [`SystemSecrets`]; tests hand in their own.
 pub trait Secrets: Send + Sync {
     /// Reads the secret that `reference` points to, as it is now.
@@ -83,7 +99,7 @@ pub trait Secrets: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file could not be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", shown_path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -92,10 +108,10 @@ pub enum SecretError {
         cause: std::io::Error,
     },
     /// The file is longer than any secret.
-    #[error("{} is longer than {GREATEST_LENGTH} bytes", .0.display())]
+    #[error("{} is longer than {GREATEST_LENGTH} bytes", shown_path(.0))]
     TooLong(PathBuf),
     /// The variable is not set or not text.
-    #[error("environment variable {0} is not set")]
+    #[error("{} is not set", shown_variable(.0))]
     Env(String),
     /// There is nothing in it.
     #[error("{0} is empty")]

@@ -156,11 +156,19 @@ fn secrets(found: &mut Findings<'_>) {
     let value: Value = found.document.parse().unwrap_or(Value::Null);
     for (path, reference) in Manual::the().secrets(&value) {
         for (key, place) in reference.as_object().into_iter().flatten() {
-            if place.as_str().is_some_and(|place| place.trim().is_empty()) {
-                found.add(&format!("{path}.{key}"), "is empty", "name the file or variable in which the secret lies");
+            let (place, key_path) = (place.as_str().unwrap_or_default(), format!("{path}.{key}"));
+            if place.trim().is_empty() {
+                found.add(&key_path, "is empty", "name the file or variable in which the secret lies");
+            } else if key == "env" && !is_variable(place) {
+                found.add(&key_path, "is no name of a variable", "write the variable's name, not what is in it");
             }
         }
     }
+}
+
+/// Whether an environment variable can have this name: letters, digits and underscores, no digit first (POSIX).
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// References that lead to no secret that can be read now.

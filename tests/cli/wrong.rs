@@ -68,6 +68,24 @@ fn settings_are_not_said_to_be_right_when_a_secret_is_not_there() {
 }
 
 #[test]
+fn a_secret_that_stands_where_its_place_belongs_is_not_repeated() {
+    let (_world, _server, setup) = watched(Posture::Good);
+    let text = fs::read_to_string(setup.settings()).unwrap();
+    let reference = text.lines().find(|line| line.contains("client_secret:")).unwrap();
+    for (written, code, said) in [
+        ("{env: Hunter2-and-more}", 2, "client_secret.env: is no name of a variable"),
+        ("{env: Hunter2}", 0, "the environment variable that is named here is not set"),
+        ("{file: Hunter2-and-more}", 2, "client_secret.file: cannot read the file that is named here"),
+    ] {
+        fs::write(setup.settings(), text.replace(reference, &format!("    client_secret: {written}"))).unwrap();
+        let (exit, out, err) = run(&setup, &["config", "validate"]);
+        assert_eq!(exit, code, "{written}: {err}");
+        assert!(err.contains("evidenced.yaml:") && err.contains(said), "{written}: {err}");
+        assert!(!out.contains("Hunter2") && !err.contains("Hunter2"), "{written}: {out}{err}");
+    }
+}
+
+#[test]
 fn nobody_is_pointed_to_the_connector_that_is_there_to_learn_from() {
     let (_world, _server, setup) = watched(Posture::Good);
     let (code, _, err) = run(&setup, &["permissions", "nosuch"]);

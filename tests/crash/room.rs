@@ -67,9 +67,9 @@ fn a_full_disk_is_waited_for_and_told_and_nothing_that_was_promised_is_lost() {
     assert_eq!(daemon.metrics().sum("evidenced_disk_nearly_full", &[]), 0.0);
 
     // In the middle of a run: its answers cannot be kept, and it cannot be recorded.
-    world.fault_times(REALM, Fault::Slow(Duration::from_secs(10)), 1);
+    world.fault_times(REALM, Fault::Slow(Duration::from_secs(6)), 1);
     let slow = |since| now().since(since) > domain::Duration::from_secs(1);
-    daemon.wait("a slow run", |api| api.stream("realm")?.running_since.filter(|since| slow(*since)));
+    let began = daemon.wait("a slow run", |api| api.stream("realm")?.running_since.filter(|since| slow(*since)));
     disk.has(100);
     disk.wait_until_full(&mut daemon, "100 MiB");
     world.drift(Drift::BruteForceOff, "dora").unwrap();
@@ -89,6 +89,8 @@ fn a_full_disk_is_waited_for_and_told_and_nothing_that_was_promised_is_lost() {
     assert_eq!(daemon.log().matches("the disk is nearly full: nothing is collected").count(), 1, "it is said once");
     assert!(daemon.api().deviation("keycloak.realm.brute_force").is_none(), "nothing is looked at");
 
+    // Not before the slow answer came, and there was no room for it.
+    daemon.wait("the slow answer", |_| (now().since(began) > domain::Duration::from_secs(9)).then_some(()));
     disk.has(4096);
     disk.wait_until_ready(&mut daemon);
     daemon.wait("the deviation", |api| api.deviation("keycloak.realm.brute_force"));
