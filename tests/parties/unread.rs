@@ -44,7 +44,7 @@ pub(super) fn first_look(truth: &Checks, daemon: &mut Daemon<'_>) -> Before {
     daemon.wait_for_runs(1);
     daemon.wait("judgements", |api| verdicts::all_judged(api).then_some(()));
     let before = Before {
-        verdicts: verdicts::recorded(daemon.api()),
+        verdicts: daemon.wait("verdicts", |api| Some(verdicts::recorded(api)).filter(|found| !found.is_empty())),
         steps: verdicts::steps(daemon.api()),
         open: daemon.api().deviations().len(),
     };

@@ -19,10 +19,12 @@ const NOT_JUDGED: &str = "github:acme/people";
 /// Whether the last run of every stream has been judged.
 pub(super) fn all_judged(api: &Api) -> bool {
     let streams = api.streams();
-    streams.iter().filter(|view| view.stream.as_str() != NOT_JUDGED).all(|view| {
-        let ended = view.last_run.map(|run| run.ended);
-        !view.checks.is_empty() && view.checks.iter().all(|check| Some(check.at) == ended)
-    })
+    // No answer is no judgement either.
+    !streams.is_empty()
+        && streams.iter().filter(|view| view.stream.as_str() != NOT_JUDGED).all(|view| {
+            let ended = view.last_run.map(|run| run.ended);
+            !view.checks.is_empty() && view.checks.iter().all(|check| Some(check.at) == ended)
+        })
 }
 
 /// The observations that the last judgement of every stream recorded, each read from its row.
