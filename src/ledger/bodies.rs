@@ -177,6 +177,15 @@ impl Bodies {
 
     /// Stores a body under a salt of 32 fresh random bytes. It is not durable before [`Bodies::sync`].
     pub fn append(&mut self, salt: [u8; 32], body: &[u8]) -> Result<(Commitment, Location), BodyError> {
+        self.append_as(salt, body, false)
+    }
+
+    /// Like [`Bodies::append`], under a commitment to its lines ([`pack::commit_lines`]): any of them can be shown alone.
+    pub fn append_lines(&mut self, salt: [u8; 32], body: &[u8]) -> Result<(Commitment, Location), BodyError> {
+        self.append_as(salt, body, true)
+    }
+
+    fn append_as(&mut self, salt: [u8; 32], body: &[u8], lines: bool) -> Result<(Commitment, Location), BodyError> {
         if self.stopped {
             return Err(BodyError::Stopped);
         }
@@ -188,7 +197,7 @@ impl Bodies {
         }
         let location = self.end();
         let before = self.gathered.len();
-        let put = self.encoder.put(&mut self.gathered, &salt, body);
+        let put = self.encoder.put(&mut self.gathered, &salt, body, lines);
         let commitment = put.map_err(|source| BodyError::Io { path: self.dir.clone(), source })?;
         if self.gathered.len() >= GATHER
             && let Err(error) = self.write_gathered()

@@ -33,7 +33,7 @@ pub use guard::GuardError;
 pub use hash::{Hash, ParseHashError, leaf_hash, node_hash};
 pub use log::{AppendError, Appended, FatalCause, GREATEST_BATCH, Log, LogOptions};
 pub use note::{NoteError, SigningKey, VerifierKey};
-pub use pack::{Commitment, GREATEST_BODY, Location, commit};
+pub use pack::{Commitment, GREATEST_BODY, LINES_TAG, Location, commit, commit_lines, commit_to_lines, line_salt};
 pub use proof::{TlogProof, TlogProofError};
 pub use reader::{Entries, ReadError, Reader};
 pub use real_disk::{RealDisk, held_by};

@@ -3,7 +3,8 @@
 //! A pack begins with a header (`magic 8 | version u32 | number u32 | crc32c u32`). A record is a head of 84 bytes
 //! (`magic u8 | version u8 | flags u8 | 0 u8 | stored length u32 | body length u32 | crc32c of what is stored u32 |
 //! salt 32 | commitment 32 | crc32c of the head u32`) and the stored bytes; numbers are little-endian. The version
-//! byte rules what follows it: 0 means *not encrypted yet*, later ones may name a key.
+//! byte rules what follows it: 0 means *not encrypted yet*, later ones may name a key. Flag 1 says that what is stored is
+//! compressed with zstd, flag 2 that the commitment is one to lines.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ const PACK_VERSION: u32 = 1;
 const MAGIC: u8 = 0xEB;
 const NOT_ENCRYPTED: u8 = 0;
 const ZSTD: u8 = 1;
+const LINES: u8 = 2;
 const LEVEL: i32 = 3;
 /// Shorter bodies are stored as they are: compressing them costs more than it saves.
 const WORTH_COMPRESSING: usize = 256;
@@ -39,6 +41,30 @@ pub struct Commitment(pub [u8; 32]);
 /// The commitment to `body` under a salt of 32 random bytes.
 pub fn commit(salt: &[u8; 32], body: &[u8]) -> Commitment {
     Commitment(Sha256::new().chain_update(salt).chain_update(body).finalize().into())
+}
+
+/// Stands where the salt stands in a commitment to a whole body, so that a commitment to lines is of the same form.
+pub const LINES_TAG: &[u8; 32] = b"evidenced body of lines, form 1\n";
+
+/// The commitment to `body` line by line, so that some lines can be shown and others stay hidden: each line is committed
+/// to under a salt of its own, and these commitments, one after the other, under [`LINES_TAG`].
+///
+/// A line ends with its newline; the last one may lack it.
+pub fn commit_lines(salt: &[u8; 32], body: &[u8]) -> Commitment {
+    let lines = (0..).zip(body.split_inclusive(|byte| *byte == b'\n'));
+    commit_to_lines(lines.map(|(number, line)| commit(&line_salt(salt, number), line)))
+}
+
+/// The commitment to lines by the commitments to each of them.
+pub fn commit_to_lines(lines: impl Iterator<Item = Commitment>) -> Commitment {
+    let start = Sha256::new().chain_update(LINES_TAG);
+    Commitment(lines.fold(start, |digest, line| digest.chain_update(line.0)).finalize().into())
+}
+
+/// The salt of one line of a body, counted from 0: SHA-256(salt ‖ number, 8 bytes big-endian). It reveals neither the
+/// body's salt nor that of another line.
+pub fn line_salt(salt: &[u8; 32], number: u64) -> [u8; 32] {
+    Sha256::new().chain_update(salt).chain_update(number.to_be_bytes()).finalize().into()
 }
 
 impl fmt::Display for Commitment {
@@ -99,11 +125,20 @@ impl Encoder {
     }
 
     /// Appends the record of a body of at most [`GREATEST_BODY`] bytes.
-    pub(crate) fn put(&mut self, out: &mut Vec<u8>, salt: &[u8; 32], body: &[u8]) -> std::io::Result<Commitment> {
-        let commitment = commit(salt, body);
+    ///
+    /// With `lines`, the commitment is one to its lines.
+    pub(crate) fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        salt: &[u8; 32],
+        body: &[u8],
+        lines: bool,
+    ) -> std::io::Result<Commitment> {
+        let commitment = if lines { commit_lines(salt, body) } else { commit(salt, body) };
         let compressed = if body.len() < WORTH_COMPRESSING { None } else { Some(self.0.compress(body)?) };
         let compressed = compressed.filter(|compressed| compressed.len() < body.len());
         let (flags, stored) = compressed.as_deref().map_or((0, body), |stored| (ZSTD, stored));
+        let flags = if lines { flags | LINES } else { flags };
         let start = out.len();
         out.extend_from_slice(&[MAGIC, NOT_ENCRYPTED, flags, 0]);
         out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
@@ -122,6 +157,7 @@ impl Encoder {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     compressed: bool,
+    lines: bool,
     /// Length of what is stored.
     pub(crate) stored: usize,
     body: usize,
@@ -139,7 +175,7 @@ impl Head {
             return Err("the checksum of the record's head does not hold");
         }
         let ([magic, version, flags, zero], rest) = content.split_first_chunk::<4>().ok_or(short)?;
-        if *magic != MAGIC || *version != NOT_ENCRYPTED || *flags & !ZSTD != 0 || *zero != 0 {
+        if *magic != MAGIC || *version != NOT_ENCRYPTED || *flags & !(ZSTD | LINES) != 0 || *zero != 0 {
             return Err("the record is of a version that is not known here");
         }
         let (stored, rest) = rest.split_first_chunk::<4>().ok_or(short)?;
@@ -149,6 +185,7 @@ impl Head {
         let commitment = rest.first_chunk::<32>().ok_or(short)?;
         let head = Head {
             compressed: flags & ZSTD != 0,
+            lines: flags & LINES != 0,
             stored: u32::from_le_bytes(*stored) as usize,
             body: u32::from_le_bytes(*body) as usize,
             checksum: u32::from_le_bytes(*checksum),
@@ -176,7 +213,8 @@ impl Head {
         } else {
             stored.to_vec()
         };
-        if body.len() != self.body || commit(&self.salt, &body) != self.commitment {
+        let committed = if self.lines { commit_lines(&self.salt, &body) } else { commit(&self.salt, &body) };
+        if body.len() != self.body || committed != self.commitment {
             return Err("the body does not lead to its commitment");
         }
         Ok(body)

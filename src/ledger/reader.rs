@@ -159,6 +159,23 @@ impl Reader {
         Ok(TlogProof { extra: None, index, path, checkpoint: head.note })
     }
 
+    /// Every checkpoint that was ever published, oldest first, as far as the record of them is whole. Signatures are not
+    /// verified here. `each` says whether to go on.
+    pub fn recorded(&self, each: &mut dyn FnMut(SignedCheckpoint) -> bool) -> Result<(), ReadError> {
+        let path = checkpoints::log_path(&self.dir);
+        let failed = |source| ReadError::Io { path: path.clone(), source };
+        let mut records = checkpoints::Records::open(self.disk.as_ref(), &self.dir).map_err(failed)?;
+        while let Some(record) = records.next().map_err(failed)? {
+            let Ok(note) = record.note else { return Ok(()) };
+            let checkpoint = SignedCheckpoint::parse_unverified(&note);
+            let checkpoint = checkpoint.map_err(|source| ReadError::Checkpoint { path: path.clone(), source })?;
+            if !each(checkpoint) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn disk(&self) -> &dyn Disk {
         self.disk.as_ref()
     }

@@ -47,11 +47,12 @@ impl BodyStore {
         Ok(BodyStore { packs: Bodies::open(disk, dir)?, digest_key, fresh: HashMap::new(), by_id: HashMap::new() })
     }
 
-    /// Keeps a body, or finds the one that holds the same bytes.
+    /// Keeps a body, or finds the one that holds the same bytes. With `lines`, each of its lines can be shown alone.
     pub(crate) fn put(
         &mut self,
         index: &dyn Index,
         body: &[u8],
+        lines: bool,
         salt: impl FnOnce() -> Result<[u8; 32], String>,
     ) -> Result<BodyId, PutError> {
         let digest = keyed_digest(&self.digest_key, body);
@@ -61,7 +62,9 @@ impl BodyStore {
         if let Some(id) = index.get(&key::known_body(&digest))?.and_then(|id| id.try_into().ok()) {
             return Ok(BodyId::from_bytes(id));
         }
-        let (commitment, location) = self.packs.append(salt().map_err(PutError::Random)?, body)?;
+        let salt = salt().map_err(PutError::Random)?;
+        let (commitment, location) =
+            if lines { self.packs.append_lines(salt, body)? } else { self.packs.append(salt, body)? };
         let id = commitment.0;
         self.fresh.insert(digest, Fresh { id, location });
         self.by_id.insert(id, digest);

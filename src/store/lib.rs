@@ -18,7 +18,7 @@ mod subjects;
 mod writer;
 
 pub use layout::Layout;
-pub use offline::Offline;
+pub use offline::{Offline, SaltedBody};
 pub use read::{Head, Read, ReadError};
-pub use record::{Judged, Rows};
+pub use record::{Judged, Rows, row_text};
 pub use writer::{InitError, LEAST_ROOM, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

@@ -13,6 +13,9 @@ use crate::read::{Head, Read, ReadError};
 use crate::rows::key;
 use crate::subjects::Subjects;
 
+/// A body and the salt of its commitment, 32 bytes.
+pub type SaltedBody = ([u8; 32], Vec<u8>);
+
 /// A data directory as it was signed when it was opened. Nothing in it is written, not even the index.
 pub struct Offline {
     reader: Reader,
@@ -43,6 +46,13 @@ impl Offline {
         }
         let subjects = Subjects::open(&layout.subjects(), false).map_err(|e| failed(e.into()))?;
         Ok(Offline { reader, packs, subjects, index, head })
+    }
+
+    /// A body with the salt of its commitment; `None` when it was erased or never kept.
+    pub fn salted_body(&self, id: &BodyId) -> Result<Option<SaltedBody>, ReadError> {
+        let Some(bytes) = self.index.get(&key::body(&id.to_bytes()))? else { return Ok(None) };
+        let location = catch_up::location_from(&bytes)?;
+        self.packs.read_salted(location).map(Some).map_err(|e| ReadError::Ledger(Box::new(e)))
     }
 
     /// The entries from `from` on, in order, as bytes.

@@ -3,11 +3,14 @@
 //!
 //! Everything here is deterministic but for the salts: the same run gives the same lines in the same order.
 
+use std::collections::BTreeMap;
+
 use domain::entry::{self, CheckLine, Fact, Intent, Observations, PopulationManifest};
 use domain::{
     BodyId, CheckId, CollectionRun, Gap, Observation, Pseudonym, ResourceKey, RowAddress, SourceId, StreamId,
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::read::ObservationLine;
 use crate::writer::{Receipt, Store, StoreError};
@@ -55,7 +58,7 @@ impl Store {
             let mut lines = Vec::with_capacity(population.resources.len());
             for resource in &population.resources {
                 let pseudonym = self.pseudonym_for(&resource.key)?;
-                let body = self.put_json(resource)?;
+                let body = self.put_row(resource)?;
                 lines.push((pseudonym, body));
             }
             lines.sort();
@@ -112,7 +115,7 @@ impl Store {
         let mut lines = Vec::new();
         for observation in judged.iter().flat_map(|judged| &judged.observations) {
             let resource = self.pseudonym_for(&observation.resource)?;
-            let body = self.put_json(observation)?;
+            let body = self.put_row(observation)?;
             lines.push(ObservationLine { check: observation.check.clone(), resource, value: observation.value, body });
         }
         lines.sort_by(|a, b| (&a.check, &a.resource).cmp(&(&b.check, &b.resource)));
@@ -140,6 +143,11 @@ impl Store {
         self.put_body(canonical(value)?.as_bytes())
     }
 
+    /// Keeps the body of a row, so that any field of it can be hidden when the row is shown.
+    fn put_row<T: Serialize>(&self, value: &T) -> Result<BodyId, StoreError> {
+        self.put_lines(row_text(value)?.as_bytes())
+    }
+
     /// Keeps a text; an empty one needs no keeping.
     fn put_text(&self, text: &str) -> Result<Option<BodyId>, StoreError> {
         if text.is_empty() { Ok(None) } else { self.put_body(text.as_bytes()).map(Some) }
@@ -149,6 +157,35 @@ impl Store {
 /// JSON in the order of RFC 8785, so that equal values give equal bytes.
 pub(crate) fn canonical<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json_canonicalizer::to_string(value).map_err(|e| StoreError::Unwritable(e.to_string()))
+}
+
+/// The body of a row: JSON as [`canonical`] has it, but each member on a line of its own, and each of `fields` too.
+///
+/// Lines are what a body is committed to by, so a package can show a row and hide some of its fields.
+pub fn row_text<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    let unwritable = |e: serde_json::Error| StoreError::Unwritable(e.to_string());
+    let value = serde_json::to_value(value).map_err(unwritable)?;
+    let Value::Object(members) = &value else { return canonical(&value) };
+    let members: BTreeMap<&String, &Value> = members.iter().collect();
+    let mut text = String::from("{\n");
+    for (place, (name, member)) in members.iter().enumerate() {
+        let comma = if place + 1 < members.len() { "," } else { "" };
+        let name_text = canonical(name)?;
+        match member {
+            Value::Object(fields) if *name == "fields" && !fields.is_empty() => {
+                let fields: BTreeMap<&String, &Value> = fields.iter().collect();
+                text.push_str(&format!("{name_text}:{{\n"));
+                for (place, (field, value)) in fields.iter().enumerate() {
+                    let comma = if place + 1 < fields.len() { "," } else { "" };
+                    text.push_str(&format!("{}:{}{comma}\n", canonical(field)?, canonical(value)?));
+                }
+                text.push_str(&format!("}}{comma}\n"));
+            }
+            member => text.push_str(&format!("{name_text}:{}{comma}\n", canonical(member)?)),
+        }
+    }
+    text.push('}');
+    Ok(text)
 }
 
 /// Who we are at a source is somebody's name too.

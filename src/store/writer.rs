@@ -308,11 +308,20 @@ impl Store {
 
     /// Keeps a body; it is durable before any entry recorded after this call is.
     pub fn put_body(&self, body: &[u8]) -> Result<BodyId, StoreError> {
+        self.put_body_as(body, false)
+    }
+
+    /// Like [`Store::put_body`], under a commitment to its lines: any of them can be shown while others stay hidden.
+    pub(crate) fn put_lines(&self, body: &[u8]) -> Result<BodyId, StoreError> {
+        self.put_body_as(body, true)
+    }
+
+    fn put_body_as(&self, body: &[u8], lines: bool) -> Result<BodyId, StoreError> {
         self.alive()?;
         Store::room_in(self.free_space()?).map_err(StoreError::DiskFull)?;
         let index = self.shared.index();
         let random = || self.shared.options.random.bytes();
-        let kept = lock(&self.shared.bodies).put(index.as_ref(), body, random);
+        let kept = lock(&self.shared.bodies).put(index.as_ref(), body, lines, random);
         kept.map_err(|error| match error {
             PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
             error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),

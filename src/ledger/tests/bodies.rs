@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use ledger::testing::{Fault, Harm, ModelDisk, Rng};
-use ledger::{Bodies, BodyError, BodyReader, Commitment, GREATEST_BODY, Location, RealDisk, commit};
+use ledger::{
+    Bodies, BodyError, BodyReader, Commitment, GREATEST_BODY, LINES_TAG, Location, RealDisk, commit, commit_lines,
+    commit_to_lines, line_salt,
+};
 
 fn dir() -> &'static Path {
     Path::new("/data/body")
@@ -48,6 +51,27 @@ fn a_body_is_read_back_and_its_commitment_is_the_hash_of_salt_and_body() {
     let later = bodies.append(salt(1), b"later").unwrap();
     bodies.sync().unwrap();
     assert_eq!(reader.scan(scan.position()).unwrap().map(Result::unwrap).collect::<Vec<_>>(), [later]);
+}
+
+#[test]
+fn any_line_of_a_body_can_be_shown_while_the_others_stay_hidden() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bodies = Bodies::open(RealDisk::shared(), home.path()).unwrap();
+    let body = "name\n\nmail: dora@example.org\nlast".repeat(20);
+    let (commitment, location) = bodies.append_lines(salt(7), body.as_bytes()).unwrap();
+    bodies.sync().unwrap();
+    assert_eq!(BodyReader::open(home.path()).read_salted(location).unwrap(), (salt(7), body.clone().into_bytes()));
+    assert_eq!(commitment, commit_lines(&salt(7), body.as_bytes()));
+    assert_ne!(commitment, commit(&salt(7), body.as_bytes()));
+    let lines: Vec<Commitment> = (0..)
+        .zip(body.split_inclusive('\n'))
+        .map(|(number, line)| commit(&line_salt(&salt(7), number), line.as_bytes()))
+        .collect();
+    assert_eq!(lines.len(), 61);
+    assert_eq!(commit_to_lines(lines.iter().copied()), commitment);
+    // What `sha256sum` makes of the tag and the commitments to the lines.
+    let digests: Vec<u8> = lines.iter().flat_map(|line| line.0).collect();
+    assert_eq!(commit(LINES_TAG, &digests), commitment);
 }
 
 #[test]

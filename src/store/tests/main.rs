@@ -456,3 +456,21 @@ fn invariant_28_the_same_facts_clock_and_random_numbers_give_the_same_bytes() {
     });
     assert!(told[0] == told[1], "two lives of the same differ");
 }
+
+#[test]
+fn the_body_of_a_row_has_each_field_on_a_line_of_its_own() {
+    let mut resource = run(1, &[("dora\n=cmd()", true)]).populations[0].resources[0].clone();
+    resource.fields.insert("roles".into(), Field::Read(serde_json::json!(["b", {"z": 1, "a": 2}])));
+    let text = store::row_text(&resource).unwrap();
+    let expected = r#"{
+"fields":{
+"enabled":true,
+"roles":["b",{"a":2,"z":1}]
+},
+"id":"id-dora\n=cmd()",
+"name":"dora\n=cmd()",
+"type":"keycloak.user"
+}"#;
+    assert_eq!(text, expected);
+    assert_eq!(serde_json::from_str::<Resource>(&text).unwrap(), resource);
+}
