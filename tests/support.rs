@@ -354,8 +354,12 @@ impl Api {
     /// An answer of the API; `None` when there is none, or none yet.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
         let url = format!("http://localhost/api/v1/{path}").parse().unwrap();
-        let ask = self.client.ask(Method::GET, &url, HeaderMap::new(), Default::default(), Duration::from_secs(10));
-        let answer = self.runtime.block_on(ask).ok()?;
+        let ask = || {
+            let ask = self.client.ask(Method::GET, &url, HeaderMap::new(), Default::default(), Duration::from_secs(10));
+            self.runtime.block_on(ask).ok()
+        };
+        // A server may close a connection that idles just when it is used again; whoever asks then asks again.
+        let answer = ask().or_else(ask)?;
         (answer.status() == StatusCode::OK).then(|| serde_json::from_slice(answer.body()).unwrap())
     }
 

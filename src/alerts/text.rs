@@ -83,7 +83,12 @@ pub(crate) fn values(side: &Seen, other: Option<&Seen>, budget: Budget) -> Strin
     let all = changed_first(side, other);
     let mut text = Vec::new();
     for (name, value) in all.iter().take(budget.values) {
-        let value = if *value == "" { "\"\"".to_owned() } else { shown(value, budget.value) };
+        let there = other.and_then(|other| other.values.get(*name));
+        let value = match (value, there) {
+            (Value::String(empty), _) if empty.is_empty() => "\"\"".to_owned(),
+            (Value::Array(here), Some(Value::Array(there))) => list(here, there, budget.value),
+            (value, _) => shown(value, budget.value),
+        };
         text.push(format!("{}: {value}", clean(name, budget.value)));
     }
     if let Some(more) = all.len().checked_sub(budget.values).filter(|more| *more > 0) {
@@ -158,6 +163,25 @@ fn shown(value: &Value, most: usize) -> String {
         Value::String(text) => clean(text, most),
         other => clean(&other.to_string(), most),
     }
+}
+
+/// A list: whole when it fits, else how long it is and what stands on this side only, which is the news.
+fn list(here: &[Value], there: &[Value], most: usize) -> String {
+    let whole = Value::from(here).to_string();
+    if whole.chars().count() <= most {
+        return clean(&whole, most);
+    }
+    let only: Vec<&Value> = here.iter().filter(|item| !there.contains(item)).collect();
+    let mut text = format!("{} item{}", here.len(), if here.len() == 1 { "" } else { "s" });
+    for (place, item) in only.iter().enumerate() {
+        let item = shown(item, most);
+        if place > 0 && text.chars().count() + item.chars().count() > most {
+            let _ = write!(text, " … and {} more", only.len() - place);
+            break;
+        }
+        let _ = write!(text, "{}{item}", if place == 0 { ", only here: " } else { ", " });
+    }
+    text
 }
 
 /// The first word: how grave while it holds, what became of it afterwards.
@@ -439,6 +463,24 @@ low because: 14 checks are blind
         alert.who = Ok(Actor { name: evil.into(), id: evil.into(), from: Some(evil.into()) });
         alert.is.as_mut().unwrap().values.insert(evil.into(), Value::String(evil.into()));
         assert_eq!(render(&alert).lines().count(), lines);
+    }
+
+    #[test]
+    fn of_two_long_lists_the_difference_is_told() {
+        let policies = |count: usize| (0..count).map(|n| format!("team-policy-{n:02}")).collect::<Vec<_>>();
+        let with = |mut alert: Alert, was: Vec<String>, is: Vec<String>| {
+            alert.was.as_mut().unwrap().values = [("policies".to_owned(), Value::from(was))].into();
+            alert.is.as_mut().unwrap().values = [("policies".to_owned(), Value::from(is))].into();
+            render(&alert)
+        };
+        let added = with(firing(), policies(20), [policies(20), vec!["AdministratorAccess".to_owned()]].concat());
+        assert!(added.contains("was     policies: 20 items    until"), "{added}");
+        assert!(added.contains("is      policies: 21 items, only here: AdministratorAccess    since"), "{added}");
+        let replaced = with(firing(), vec!["x".repeat(100)], policies(20));
+        assert!(replaced.contains("20 items, only here: team-policy-00, team-policy-01"), "{replaced}");
+        assert!(replaced.contains(" … and 17 more"), "{replaced}");
+        let short = with(firing(), policies(1), policies(2));
+        assert!(short.contains(r#"is      policies: ["team-policy-00","team-policy-01"]"#), "{short}");
     }
 
     #[test]

@@ -82,12 +82,11 @@ fn explain_control(
         out.line(format!("guides     {} of a cloud service", view.roles.join(" and ")));
     }
     let value = out.toned(tone_of_finding(view.value), view.value.as_str());
-    let reason = view.reason.map_or("nothing has been concluded yet", |reason| reason.as_str());
     let since = match (view.entry, view.since) {
         (Some(entry), Some(since)) => format!("; since {}  #{entry}", since.to_the_second()),
         _ => String::new(),
     };
-    out.line(format!("finding    {value}: {reason}{since}"));
+    out.line(format!("finding    {value}: {}{since}", view.because()));
     let period = Period { from: args.from, to: args.to };
     if let (Some(from), Some(to)) = (period.from, period.to)
         && from > to

@@ -65,8 +65,12 @@ impl Reading {
         };
         let data = data_dir(cli, loaded.as_ref().map(|loaded| &loaded.settings));
         let offline = Offline::open(&data).with_context(|| {
-            let data = data.display();
-            format!("cannot read {data}: --data names another folder, `evidenced init` begins a ledger, `evidenced demo` shows one")
+            let shown = data.display();
+            if store::Layout::new(&data).is_initialised() {
+                format!("cannot read the ledger in {shown}; `evidenced verify {shown}` says what is wrong with it")
+            } else {
+                format!("cannot read {shown}: --data names another folder, `evidenced init` begins a ledger, `evidenced demo` shows one")
+            }
         })?;
         let knowledge = match loaded {
             Some(loaded) => loaded.knowledge,

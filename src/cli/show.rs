@@ -174,12 +174,11 @@ pub(super) fn list(cli: &Cli, args: &ListArgs, out: &Output) -> anyhow::Result<E
             let mut table = Table::new(&[]);
             for control in &controls {
                 out.fact(control);
-                let reason = control.reason.map_or("no finding yet", |reason| reason.as_str());
                 table.toned([
                     (control.control.to_string(), Tone::Strong),
                     (control.value.to_string(), tone_of_finding(control.value)),
                     (control.title.clone(), Tone::Plain),
-                    (reason.to_owned(), Tone::Faint),
+                    (control.because().to_owned(), Tone::Faint),
                     (control.entry.map_or_else(String::new, |entry| format!("#{entry}")), Tone::Faint),
                 ]);
             }
@@ -290,11 +289,12 @@ pub(super) fn print_stream(view: &StreamView, now: domain::Timestamp, out: &Outp
     out.line(format!("  so far   {collected} collected, {partial} partial, {failed} failed, {missed} slots missed"));
     if let Some(coverage) = &view.coverage {
         let lost = out.toned(Tone::Unseen, "▲ incomplete");
+        // The reason is the latest; that of the beginning stands in the entry.
         out.line(format!(
-            "  {lost} since {}: {}  #{}",
+            "  {lost} since {}  #{}; now: {}",
             coverage.since.to_the_second(),
-            coverage.reason,
-            coverage.entry
+            coverage.entry,
+            coverage.reason
         ));
         print_gaps(&view.gaps, &coverage.blind, out);
     }

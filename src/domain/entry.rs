@@ -76,7 +76,8 @@ impl Fact {
                 Some(slot) => format!("outcome {} {slot}", run.stream),
                 None => format!("run #{}", run.intent),
             }),
-            Fact::Missed(missed) => Some(format!("outcome {} {}", missed.stream, missed.first)),
+            // A longer range with the same beginning is another fact, and no repetition of this one.
+            Fact::Missed(missed) => Some(format!("outcome {} {}..{}", missed.stream, missed.first, missed.last)),
             Fact::Observation(observations) => Some(format!("observation #{}", observations.run)),
             _ => None,
         }

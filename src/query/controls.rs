@@ -40,6 +40,21 @@ pub struct ControlView {
     pub links: Vec<LinkView>,
 }
 
+impl ControlView {
+    /// Why the conclusion is what it is, in words. What deviated and cannot be looked at any more is said to have
+    /// deviated: it counts on, but nobody saw it lately.
+    pub fn because(&self) -> &'static str {
+        let seen = |link: &LinkView| link.state.counts.as_ref().is_some_and(|counts| counts.deviates > 0);
+        match self.reason {
+            None => "nothing was concluded yet",
+            Some(FindingReason::Deviates) if !self.links.iter().any(seen) => {
+                "a linked check deviated when it could last look, and cannot look now"
+            }
+            Some(reason) => reason.as_str(),
+        }
+    }
+}
+
 /// One check of one source, for a control.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {

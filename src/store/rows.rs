@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of all rows; an index of another version is built again.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// How far the index has folded the ledger.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

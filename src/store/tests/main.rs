@@ -131,7 +131,11 @@ fn invariant_02_a_slot_has_one_outcome_whoever_asks_and_also_after_a_restart() {
         let refused = store.record_missed(missed(first, last)).unwrap_err();
         assert!(matches!(refused, StoreError::SlotTaken { entry, .. } if entry == begun + 1), "{refused}");
     }
-    store.record_missed(missed(4, 9)).unwrap();
+    let recorded = store.record_missed(missed(4, 9)).unwrap();
+    let again = store.record_missed(missed(4, 9)).unwrap();
+    assert_eq!((again.entry, again.fresh), (recorded.entry, false), "the same range is recorded once");
+    let longer = store.record_missed(missed(4, 12)).unwrap_err();
+    assert!(matches!(longer, StoreError::SlotTaken { entry, .. } if entry == recorded.entry), "{longer}");
     assert!(matches!(store.record_run(intent(&store, 7), &run(7, &[])), Err(StoreError::SlotTaken { .. })));
     store.record_run(intent(&store, 10), &run(10, &[])).unwrap();
 }

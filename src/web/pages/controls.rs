@@ -33,7 +33,7 @@ impl Control {
     fn of(view: ControlView) -> Control {
         Control {
             mark: shown::finding(view.value),
-            reason: view.reason.map_or("nothing was concluded yet", |reason| reason.as_str()),
+            reason: view.because(),
             links: view.links.iter().cloned().map(Link::of).collect(),
             view,
         }

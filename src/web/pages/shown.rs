@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use domain::{FindingValue, ObservationValue, Outcome, Severity, Timestamp};
+use domain::{FindingValue, ObservationValue, Outcome, Severity};
 use serde_json::Value;
 
 /// A shape, a word, and the class that colours both.
@@ -85,11 +85,6 @@ pub(super) fn severity(severity: Severity) -> Mark {
         Severity::Medium => mark(("▮▮▯▯", "medium"), "medium"),
         Severity::Low => mark(("▮▯▯▯", "low"), "low"),
     }
-}
-
-/// A moment in full, to the second, in UTC.
-pub(super) fn utc(at: &Timestamp) -> String {
-    at.to_chrono().map_or_else(|| at.to_string(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// The most of one value that a table shows; the row holds all of it.

@@ -28,9 +28,9 @@ async fn a_deviation_is_shown_with_before_and_after_actor_owner_and_first_action
         let page = read(path).await;
         for fact in [
             "Brute-force protection is off keycloak.realm.brute_force",
-            "was bruteForceProtected true failureFactor 5 sslRequired external seen 2026-11-22 19:15:02Z #6/0",
-            "is bruteForceProtected false failureFactor 5 sslRequired external seen 2026-11-22 19:30:01Z #25/0",
-            "who dora, from 10.1.2.3 at 2026-11-22 19:26:02Z by the source's clock",
+            "was bruteForceProtected true failureFactor 5 sslRequired external seen 2026-11-22 19:15:02 UTC #6/0",
+            "is bruteForceProtected false failureFactor 5 sslRequired external seen 2026-11-22 19:30:01 UTC #25/0",
+            "who dora, from 10.1.2.3 at 2026-11-22 19:26:02 UTC by the source's clock",
             "first Realm settings > Security defenses > Brute force detection: on",
             "owner Identity team",
             "controls iso27001-2022 A.5.17 A.8.5",
@@ -45,7 +45,7 @@ async fn a_deviation_is_shown_with_before_and_after_actor_owner_and_first_action
 async fn an_earlier_step_of_a_deviation_says_where_it_stands_by_now() {
     let page = read("/entries/13").await;
     assert!(page.contains("▲ opened with this entry at first look: nobody was paged"), "{page}");
-    assert!(page.contains("By now: ● resolved #22 2026-11-22 06:48:00Z"), "{page}");
+    assert!(page.contains("By now: ● resolved #22 2026-11-22 06:48:00 UTC"), "{page}");
     let last = read("/entries/22").await;
     assert!(last.contains("● resolved with this entry") && !last.contains("By now"), "{last}");
 }
