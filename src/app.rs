@@ -13,6 +13,7 @@ use store::rows::key;
 use store::{InitError, Options, Random, Read, ReadError, Recovered, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::anchoring::Anchoring;
 use crate::clock::{SystemClock, SystemRandom};
 use crate::config::Settings;
 use crate::daemon::Daemon;
@@ -191,12 +192,14 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
     ended
 }
 
-/// The life of a daemon: three tasks, and the signals that end it.
+/// The life of a daemon: four tasks, and the signals that end it.
 async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let listening = serve::listen(&daemon).await?;
     let serving = tokio::spawn(serve::serve(listening, stop.clone()));
     let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
+    let anchoring = Anchoring::new(daemon.clone(), Arc::new(SystemRandom))?;
+    let anchoring = tokio::spawn(anchoring.keep_dated(stop.clone()));
     let reloading = tokio::spawn(reload(daemon.clone(), path, stop.clone()));
     let signals = tokio::spawn(stop_on_signal(stop.clone(), until_stdin_ends));
     // Telling ends early only when the store has stopped or nobody can be told; then deciding ends as well, in order.
@@ -216,6 +219,10 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     };
     stop.cancel();
     let told = tokio::time::timeout(Duration::from_secs(2), told).await;
+    // What the last runs recorded is dated too, as long as the store takes it.
+    if let (Ok(()), Ok(Ok(anchoring))) = (&decided, anchoring.await) {
+        anchoring.at_the_end().await;
+    }
     let ended = decided.and(told.ok().and_then(Result::ok).unwrap_or(Ok(())));
     signals.abort();
     // Each of them ends by itself now, or is ended with the runtime.

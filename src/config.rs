@@ -5,6 +5,7 @@
 //!
 //! Secrets never stand here, only where they lie; so settings may be printed, hashed and kept as evidence.
 
+mod anchors;
 mod manual;
 mod problems;
 mod shape;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use self::anchors::AnchorSettings;
 use self::manual::Manual;
 pub use self::manual::{example, schema};
 pub use self::problems::{check_set, texts_in};
@@ -46,6 +48,9 @@ pub struct Settings {
     pub guard_dir: Option<PathBuf>,
     /// The ledger.
     pub ledger: LedgerSettings,
+    /// Outside authorities that date the ledger (RFC 3161), so that nobody has to take the operator's word for when
+    /// something was recorded. Two of different houses are better than one.
+    pub anchors: Vec<AnchorSettings>,
     /// When collectors run, where neither the collector nor its source says otherwise.
     pub schedules: Schedules,
     /// What to watch, by kind.
@@ -172,6 +177,7 @@ impl Default for Settings {
             data: PathBuf::from("evidenced-data"),
             guard_dir: None,
             ledger: LedgerSettings::default(),
+            anchors: Vec::new(),
             schedules: Schedules::default(),
             sources: connectors::Sources::default(),
             alerts: alerts::Settings::default(),
@@ -295,9 +301,10 @@ pub fn load(path: &Path) -> Result<Configured, Vec<Problem>> {
     })?;
     let (settings, document) = read(&file, &text)?;
     let mut problems = settings.problems(&document);
+    problems.extend(anchors::untrusted(&settings, &document));
     match check_set(&settings, &document) {
         Ok(checks) if problems.is_empty() => Ok(Configured { settings, document, checks }),
-        Ok(_) => Err(problems),
+        Ok(_) => Err(in_order(problems)),
         Err(more) => {
             problems.extend(more);
             Err(in_order(problems))

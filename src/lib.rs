@@ -1,5 +1,6 @@
 //! `evidenced`: the daemon's wiring. The crates under `src/` and `connectors/` do the work; see `ARCHITECTURE.md`.
 
+pub mod anchoring;
 pub mod app;
 pub mod cli;
 pub mod clock;

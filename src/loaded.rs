@@ -106,6 +106,7 @@ fn digest_of_files(path: &Path, settings: &Settings) -> String {
         }
     };
     take(path);
+    settings.anchors.iter().for_each(|anchor| take(&anchor.ca));
     for folder in [&settings.checks_dir, &settings.frameworks_dir].into_iter().flatten() {
         for (name, _) in config::texts_in(folder).unwrap_or_default() {
             take(Path::new(&name));

@@ -4,15 +4,19 @@
 //! held against it: that every body an entry names is there and is what it was, that manifests hold as many rows as
 //! their entries count, and that every slot a schedule promised has exactly one outcome.
 
+mod outside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use anchor::Roots;
 use domain::entry::{Entry, Fact, MissedReason};
 use domain::{BodyId, Duration, Pseudonym, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
-use store::{Offline, Read, ReadError};
+use store::{Layout, Offline, Read, ReadError};
 
+pub use self::outside::{Contradicted, Held, Outside};
 use crate::schedule::Schedule;
 
 /// What the entries of a ledger mean together.
@@ -39,6 +43,8 @@ pub struct Meaning {
     /// Those of them whose record key is gone, so that nobody can say which resource is meant: erased, or lost with
     /// `keys/subjects`.
     pub unnamed: u64,
+    /// What outside authorities say of the time of entries.
+    pub outside: Outside,
     /// What does not hold, each with its entry.
     pub problems: Vec<Problem>,
 }
@@ -56,8 +62,14 @@ pub struct Problem {
     pub what: String,
 }
 
-/// Reads every entry of a data directory and holds them against each other and against the bodies.
+/// Reads every entry of a data directory and holds them against each other and against the bodies. No authority is
+/// trusted, so that none of them dates anything.
 pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
+    meaning_with(data, &Roots::default())
+}
+
+/// The same, with certificates that vouch for authorities.
+pub fn meaning_with(data: &Path, roots: &Roots) -> Result<Meaning, ReadError> {
     let offline = Offline::open(data)?;
     let mut audit = Audit {
         offline: &offline,
@@ -67,12 +79,19 @@ pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
         seen: BTreeSet::new(),
         pseudonyms: BTreeSet::new(),
         last_at: Timestamp::default(),
+        gathered: outside::Gathered::default(),
     };
     for found in offline.entries(0) {
         let (number, bytes) = found?;
         match parse_entry(number, &bytes) {
-            Ok(entry) => audit.take(number, &entry)?,
-            Err(error) => audit.invalid(number, None, error.to_string()),
+            Ok(entry) => {
+                audit.gathered.at.push(entry.at);
+                audit.take(number, &entry)?;
+            }
+            Err(error) => {
+                audit.gathered.at.push(audit.last_at);
+                audit.invalid(number, None, error.to_string());
+            }
         }
         audit.meaning.entries += 1;
     }
@@ -80,6 +99,8 @@ pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
     let unnamed = audit.pseudonyms.iter().filter(|pseudonym| offline.resource(pseudonym).is_none()).count();
     audit.meaning.resources = audit.pseudonyms.len() as u64;
     audit.meaning.unnamed = unnamed as u64;
+    let reader = ledger::Reader::open(&Layout::new(data).ledger());
+    audit.meaning.outside = outside::judge(&audit.gathered, &offline, &reader, roots)?;
     Ok(audit.meaning)
 }
 
@@ -91,6 +112,7 @@ struct Audit<'a> {
     seen: BTreeSet<BodyId>,
     pseudonyms: BTreeSet<Pseudonym>,
     last_at: Timestamp,
+    gathered: outside::Gathered,
 }
 
 #[derive(Default)]
@@ -150,6 +172,18 @@ impl Audit<'_> {
                 if let Some(body) = &version.checks_body {
                     self.body(number, body)?;
                 }
+            }
+            Fact::Genesis(genesis) => self.gathered.keys.extend(genesis.key.parse().ok()),
+            Fact::Authority(authority) => {
+                if let Some(every) = authority.every {
+                    self.gathered.every.insert(authority.name.clone(), every);
+                }
+            }
+            Fact::Anchor(anchor) => {
+                for body in [&anchor.checkpoint, &anchor.answer, &anchor.chain] {
+                    self.body(number, body)?;
+                }
+                self.gathered.anchors.push((number, anchor.clone()));
             }
             _ => {}
         }

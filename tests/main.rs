@@ -2,6 +2,8 @@
 
 // The attribute tells the lints that this is test code, helpers included.
 #[cfg(test)]
+mod anchors;
+#[cfg(test)]
 mod badday;
 #[cfg(test)]
 mod cli;

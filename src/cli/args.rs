@@ -219,6 +219,10 @@ pub struct VerifyArgs {
     /// The verifier key you were given, one line [default: the one in entry 0, which proves less]
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
+    /// Certificates (PEM) that you trust to vouch for the authorities that date the ledger; may be given several times
+    /// [default: those that the settings name, when they are read]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Vec<PathBuf>,
     /// Do not recompute the bodies
     #[arg(long)]
     pub skip_bodies: bool,
@@ -231,7 +235,7 @@ pub enum Level {
     Signed,
     /// And to a checkpoint that you kept.
     Pinned,
-    /// And an outside authority dated it.
+    /// And an authority outside, which you trust, dated it, and lately.
     Anchored,
 }
 

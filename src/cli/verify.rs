@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use anchor::Roots;
 use anyhow::Context;
 use ledger::{KeySource, Kind, Level, Progress, VerifyOptions};
 
@@ -9,7 +10,8 @@ use super::Exit;
 use super::args::{self, Cli, VerifyArgs};
 use super::output::{Output, Tone};
 use super::read::{data_dir, load, settings_path};
-use crate::verify::{Meaning, meaning};
+use crate::config::Settings;
+use crate::verify::{Meaning, Outside, meaning_with};
 
 /// `evidenced verify [DIR]`
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -20,6 +22,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         _ => None,
     };
     let data = named.unwrap_or_else(|| data_dir(cli, settings.as_ref()));
+    let roots = trusted(args, settings.as_ref())?;
     let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
@@ -46,16 +49,12 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         }
     });
     let needed = match args.require {
-        args::Level::Signed => Level::Signed,
+        args::Level::Signed | args::Level::Anchored => Level::Signed,
         args::Level::Pinned => Level::Pinned,
-        args::Level::Anchored => {
-            out.line("anchored   no outside authority dates this ledger yet: this level cannot be reached");
-            Level::Pinned
-        }
     };
     // What the entries mean is only worth saying of entries that are what was signed.
     let sound = report.problems.iter().all(|problem| problem.kind != Kind::Invalid);
-    let meaning = if sound { Some(meaning(&data)) } else { None };
+    let meaning = if sound { Some(meaning_with(&data, &roots)) } else { None };
     let (meaning, unread) = match meaning {
         Some(Ok(meaning)) => (meaning, None),
         Some(Err(error)) => (Meaning::default(), Some(domain::in_full(&error))),
@@ -88,30 +87,37 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     }
     if sound {
         print_meaning(&meaning, unread.as_deref(), out);
+        print_outside(&meaning.outside, !roots.is_empty(), out);
     }
     let mut code = report.exit_code(needed);
-    let wrong = unread.is_some() || meaning.problems.iter().any(|problem| problem.invalid);
-    if wrong {
+    let outside = &meaning.outside;
+    let invalid = unread.is_some() || meaning.problems.iter().any(|problem| problem.invalid);
+    if invalid || !outside.broken.is_empty() {
         code = code.max(INVALID);
+    } else if !outside.contradicted.is_empty() && code < INVALID {
+        code = DIVERGED;
     } else if !meaning.problems.is_empty() && code < INVALID {
         code = INCOMPLETE;
     }
-    if args.require == args::Level::Anchored && code == 0 {
+    if args.require == args::Level::Anchored && code == 0 && !outside.is_anchored() {
         code = NOT_REACHED;
     }
+    let mut reached = report.level.as_str().to_uppercase();
+    if outside.is_anchored() {
+        reached.push_str(", ANCHORED");
+    }
     let verdict = match code {
-        0 => out.toned(Tone::Good, report.level.as_str().to_uppercase()),
-        NOT_REACHED => {
-            out.toned(Tone::Unseen, format!("{}, and less than was required", report.level.as_str().to_uppercase()))
-        }
-        30 => out.toned(Tone::Bad, "DIVERGED"),
+        0 => out.toned(Tone::Good, reached),
+        NOT_REACHED => out.toned(Tone::Unseen, format!("{reached}, and less than was required")),
+        DIVERGED => out.toned(Tone::Bad, "DIVERGED"),
         INVALID => out.toned(Tone::Bad, "INVALID"),
         _ => out.toned(Tone::Unseen, "INCOMPLETE"),
     };
     out.line(format!("verdict    {verdict}   exit {code}"));
     out.fact(&serde_json::json!({
         "origin": report.origin, "entries": report.entries, "checkpoints": report.checkpoints, "bodies": report.bodies,
-        "root": report.root.to_base64(), "level": report.level.as_str(), "exit": code, "meaning": meaning, "unread": unread,
+        "root": report.root.to_base64(), "level": report.level.as_str(),
+        "anchored": outside.is_anchored(), "exit": code, "meaning": meaning, "unread": unread,
         "problems": report.problems.iter().map(|problem| serde_json::json!({
             "kind": problem.kind.as_str(), "file": problem.file, "offset": problem.offset, "entry": problem.entry,
             "what": problem.what, "more": problem.more,
@@ -123,10 +129,82 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
 
 /// Decision on exit codes: the level was not reached.
 const NOT_REACHED: u8 = 20;
+/// The ledger contradicts something that is held outside: a pin, the guard, the time that an authority gives.
+const DIVERGED: u8 = 30;
 /// Bytes are not what was written and signed, or entries contradict each other.
 const INVALID: u8 = 40;
 /// Something that should be there is not.
 const INCOMPLETE: u8 = 50;
+
+/// The certificates that vouch for authorities: those that were named, else those of the settings.
+fn trusted(args: &VerifyArgs, settings: Option<&Settings>) -> anyhow::Result<Roots> {
+    let mut roots = Roots::default();
+    for path in &args.ca {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        roots = roots.and(Roots::from_pem(&bytes).with_context(|| path.display().to_string())?);
+    }
+    if args.ca.is_empty() {
+        for authority in settings.iter().flat_map(|settings| &settings.anchors) {
+            roots = roots.and(authority.trusted().map_err(|why| anyhow::anyhow!("{}: {why}", authority.name))?.0);
+        }
+    }
+    Ok(roots)
+}
+
+fn print_outside(outside: &Outside, trusting: bool, out: &Output) {
+    if outside.anchors == 0 {
+        out.line("anchored   no authority outside dated this ledger: when it was made is its operator's word");
+        return;
+    }
+    match outside.last() {
+        Some((last, before)) => {
+            let (held, authority) = (outside.held.len(), &last.authority);
+            out.line(format!(
+                "anchored   {held} times from outside; all below #{} existed before {} ({authority})",
+                last.size, last.time
+            ));
+            if let Some(before) = before {
+                let (entry, authority) = (before.entry + 1, &before.authority);
+                let above = last.size.saturating_sub(1).max(entry);
+                out.line(format!(
+                    "           #{entry} to #{above} were made after {} ({authority}, the anchor before)",
+                    before.time
+                ));
+            }
+            if outside.undated > 0 {
+                out.line(format!("           the last {} entries are not dated yet", outside.undated));
+            }
+            if !outside.fresh {
+                let what = "anchored   the end of the ledger is younger than that by more than twice the time that was promised";
+                out.line(out.toned(Tone::Unseen, what));
+            }
+        }
+        None if !trusting => {
+            let what = format!(
+                "anchored   {} times by what the ledger says; give the certificates that you trust with --ca to check it",
+                outside.anchors
+            );
+            out.line(out.toned(Tone::Unseen, what));
+        }
+        None => out
+            .line(out.toned(Tone::Unseen, format!("anchored   none of {} anchors can be relied on", outside.anchors))),
+    }
+    if let (true, Some((entry, why))) = (trusting, outside.untrusted.first()) {
+        let more = match outside.untrusted.len() - 1 {
+            0 => String::new(),
+            n => format!(", and {n} more"),
+        };
+        out.line(format!("{}: #{entry}: {why}{more}", out.toned(Tone::Unseen, "untrusted")));
+    }
+    for (entry, why) in &outside.broken {
+        out.line(format!("{}: #{entry}: {why}", out.toned(Tone::Bad, "invalid")));
+    }
+    for wrong in &outside.contradicted {
+        let (first, last) = (wrong.first, wrong.last);
+        let of = if first == last { format!("#{first}") } else { format!("#{first} to #{last}: the last of them") };
+        out.line(format!("{}: {of} {}", out.toned(Tone::Bad, "diverged"), wrong.what));
+    }
+}
 
 fn print_ledger(report: &ledger::Report, out: &Output) {
     let origin = report.origin.as_deref().unwrap_or("unknown");

@@ -21,6 +21,11 @@ organisation: Acme Ltd
 #guard_dir: /var/lib/evidenced-guard
 #ledger:
   #origin: evidenced/acme-ltd
+#anchors:
+  #- name: freetsa
+    #url: https://freetsa.org/tsr
+    #ca: /etc/evidenced/freetsa-ca.pem
+    #every: 1h
 schedules:
   zone: Europe/Berlin
   #default: '*/15 * * * *'

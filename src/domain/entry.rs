@@ -60,6 +60,12 @@ pub enum Fact {
     Clock(ClockStep),
     /// The disk became too full to keep evidence, or has room again.
     Room(Room),
+    /// An outside authority is to date the ledger from here on, or no longer.
+    Authority(Authority),
+    /// An outside authority dated a checkpoint.
+    Anchor(Anchor),
+    /// An authority fell silent, or answers again.
+    Silence(Silence),
     /// A kind written by a later version.
     #[serde(other)]
     Other,
@@ -99,6 +105,9 @@ impl Fact {
             Fact::Delivery(_) => "delivery",
             Fact::Clock(_) => "clock",
             Fact::Room(_) => "room",
+            Fact::Authority(_) => "authority",
+            Fact::Anchor(_) => "anchor",
+            Fact::Silence(_) => "silence",
             Fact::Other => "other",
         }
     }
@@ -243,6 +252,58 @@ pub struct Room {
     /// How much there is and how much is needed, in words.
     pub detail: String,
     /// The entry that said that there was too little, when this one ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<u64>,
+}
+
+/// A time-stamping authority (RFC 3161) that the settings name, when that changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Authority {
+    /// Its name in the settings.
+    pub name: String,
+    /// How often it is to be asked; `None` when it was taken out of the settings.
+    pub every: Option<Duration>,
+    /// SHA-256 of the file of certificates that it is checked against; `None` when it was taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted: Option<String>,
+}
+
+/// An outside authority dated a checkpoint: the entries below its size existed before that time. Whatever follows this
+/// entry was recorded after it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Anchor {
+    /// The authority by its name in the settings.
+    pub authority: String,
+    /// The size and root that were dated.
+    pub head: TreeHead,
+    /// The time that the authority gives.
+    pub time: Timestamp,
+    /// By how much that may be wrong, if the authority says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Duration>,
+    /// The subject of the certificate that signed it.
+    pub signer: String,
+    /// A body with the very bytes that were dated: the checkpoint with the ledger's own signatures.
+    pub checkpoint: BodyId,
+    /// A body with the authority's answer, as it came.
+    pub answer: BodyId,
+    /// A body with the certificates, in PEM: those of the answer, and those it was checked against.
+    pub chain: BodyId,
+}
+
+/// An authority has dated nothing for longer than twice the time it was to do so in, or answers again. It is a word
+/// against ourselves: what is recorded meanwhile is signed, and nobody outside says when it was.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Silence {
+    /// The authority by its name in the settings.
+    pub authority: String,
+    /// Whether it is silent from here on (`true`), or answers again (`false`).
+    pub lost: bool,
+    /// When it last answered, or since when it was to.
+    pub since: Timestamp,
+    /// What became of the last try, in words.
+    pub detail: String,
+    /// The entry that said that it was silent, when this one ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_by: Option<u64>,
 }

@@ -130,6 +130,15 @@ impl Query<'_> {
                     if room.lost { "nothing is collected until there is room" } else { "it is collected again" };
                 Some(view(what, means.to_owned(), room.detail.clone()))
             }
+            Fact::Silence(silence) => {
+                let what = if silence.lost { "NOT DATED" } else { "DATED AGAIN" };
+                let since = silence.since.to_the_second();
+                let means = match silence.lost {
+                    true => format!("by {}, since {since}", silence.authority),
+                    false => format!("by {}, silent since {since}", silence.authority),
+                };
+                Some(view(what, means, silence.detail.clone()))
+            }
             _ => None,
         })
     }

@@ -11,6 +11,7 @@ mod deviations;
 mod last_rows;
 mod room;
 mod show;
+mod silence;
 mod streams;
 
 pub use alert::{Alert, AlertClass, AlertState, Seen};

@@ -1,14 +1,14 @@
 //! Folds one ledger entry into the index. Pure: the same entries give the same rows, whatever the index was before.
 
 use domain::entry::{Entry, Fact, Missed, Observations, Run};
-use domain::{DeviationState, GapReason, Outcome, Slot, StreamId};
+use domain::{DeviationState, GapReason, Outcome, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
-    CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, ObservedRow, RoomRow, RunRow, ScheduleRow,
-    SlotOutcome, SlotRow, StreamRow, key,
+    AnchorRow, AuthorityRow, CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, ObservedRow, RoomRow,
+    RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -116,9 +116,51 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             put(&mut ops, key::ROOM.to_vec(), &row)?;
             put_change(&mut ops, number);
         }
+        Fact::Authority(authority) => {
+            let mut row = authority_row(index, &authority.name, entry.at)?;
+            if row.every.is_none() {
+                row.from = entry.at;
+            }
+            (row.every, row.trusted) = (authority.every, authority.trusted.clone());
+            put(&mut ops, key::authority(&authority.name), &row)?;
+        }
+        Fact::Anchor(anchor) => {
+            let mut row = authority_row(index, &anchor.authority, entry.at)?;
+            let dated = AnchorRow { entry: number, at: entry.at, anchor: anchor.clone() };
+            put(&mut ops, key::anchor(number), &dated)?;
+            row.last = Some(dated);
+            put(&mut ops, key::authority(&anchor.authority), &row)?;
+        }
+        Fact::Silence(silence) => {
+            let mut row = authority_row(index, &silence.authority, entry.at)?;
+            let opened = row.silence.filter(|_| silence.opened_by.is_some());
+            row.silence = Some(SilenceRow {
+                lost: silence.lost,
+                opened_by: opened.as_ref().map_or(number, |row| row.opened_by),
+                since: opened.as_ref().map_or(silence.since, |row| row.since),
+                detail: opened.map_or_else(|| silence.detail.clone(), |row| row.detail),
+                last_entry: number,
+                at: entry.at,
+            });
+            put(&mut ops, key::authority(&silence.authority), &row)?;
+            put_change(&mut ops, number);
+        }
         Fact::Other => {}
     }
     Ok(ops)
+}
+
+/// The row of an authority, or a new one.
+fn authority_row(index: &dyn Index, name: &str, at: Timestamp) -> Result<AuthorityRow, IndexError> {
+    let known = get(index, &key::authority(name))?;
+    Ok(known.unwrap_or_else(|| AuthorityRow {
+        name: name.to_owned(),
+        every: None,
+        trusted: None,
+        from: at,
+        last: None,
+        silence: None,
+    }))
 }
 
 fn fold_run(index: &dyn Index, ops: &mut Vec<Op>, number: u64, run: &Run) -> Result<(), IndexError> {

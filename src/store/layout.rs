@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// body/         packs of bodies, named by their salted commitments
 /// keys/         the signing key, the record keys behind pseudonyms, the key of the body digests
 /// guard/        the high-water mark, unless the settings put it on another volume
+/// anchors/      what outside authorities dated, as files that `openssl ts` reads; made again from the bodies
 /// index/        rebuildable; may be deleted while nothing runs
 /// control.sock  for commands beside a running daemon
 /// ```
@@ -61,6 +62,11 @@ impl Layout {
     /// The high-water mark, where the settings name no other volume.
     pub fn guard(&self) -> PathBuf {
         self.data.join("guard")
+    }
+
+    /// The folder of one anchor: of the checkpoint of that size, by that authority.
+    pub fn anchor(&self, size: u64, authority: &str) -> PathBuf {
+        self.data.join("anchors").join(format!("{size:012}-{authority}"))
     }
 
     /// The index.

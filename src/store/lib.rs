@@ -8,6 +8,7 @@ pub mod index;
 pub mod read;
 pub mod rows;
 
+mod anchors;
 mod bodies;
 mod catch_up;
 mod layout;
@@ -17,6 +18,7 @@ mod record;
 mod subjects;
 mod writer;
 
+pub use anchors::Dated;
 pub use layout::Layout;
 pub use offline::{Offline, SaltedBody};
 pub use read::{Head, Read, ReadError};

@@ -4,8 +4,8 @@
 
 use domain::entry::{CheckLine, TreeHead};
 use domain::{
-    BodyId, CheckId, CollectorName, ControlId, DeviationState, FindingReason, FindingValue, FrameworkId, GapReason,
-    Outcome, Pseudonym, ResourceType, Severity, Slot, SourceId, StreamId, Timestamp, Trigger,
+    BodyId, CheckId, CollectorName, ControlId, DeviationState, Duration, FindingReason, FindingValue, FrameworkId,
+    GapReason, Outcome, Pseudonym, ResourceType, Severity, Slot, SourceId, StreamId, Timestamp, Trigger,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -285,6 +285,51 @@ pub struct RoomRow {
     pub at: Timestamp,
 }
 
+/// An authority that dates the ledger, as the ledger knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AuthorityRow {
+    /// Its name in the settings.
+    pub name: String,
+    /// How often it is to be asked, and what it is checked against; `None` when it was taken out of the settings.
+    pub every: Option<Duration>,
+    /// See `every`.
+    pub trusted: Option<String>,
+    /// Since when it is to be asked.
+    pub from: Timestamp,
+    /// What it dated last.
+    pub last: Option<AnchorRow>,
+    /// The last word on its silence.
+    pub silence: Option<SilenceRow>,
+}
+
+/// A checkpoint that an outside authority dated.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AnchorRow {
+    /// The anchor entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The fact as recorded.
+    pub anchor: domain::entry::Anchor,
+}
+
+/// Whether an authority is silent, as the ledger said it last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SilenceRow {
+    /// It is.
+    pub lost: bool,
+    /// The entry that said so.
+    pub opened_by: u64,
+    /// When it had answered last, or since when it was to.
+    pub since: Timestamp,
+    /// What became of the tries, by the entry that opened it.
+    pub detail: String,
+    /// The last entry about it: the same, or the one that ended it.
+    pub last_entry: u64,
+    /// When that was recorded.
+    pub at: Timestamp,
+}
+
 /// The names of keys.
 pub mod key {
     use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId};
@@ -303,6 +348,10 @@ pub mod key {
     pub const FINDINGS: &[u8] = b"f/";
     /// Prefix of all deliveries.
     pub const DELIVERIES: &[u8] = b"n/";
+    /// Prefix of all authorities that date the ledger.
+    pub const AUTHORITIES: &[u8] = b"a/";
+    /// Prefix of all anchors, in the order of their entries.
+    pub const ANCHORS: &[u8] = b"o/";
 
     /// A fact that may be recorded once only, by its key.
     pub fn once(key: &str) -> Vec<u8> {
@@ -372,6 +421,16 @@ pub mod key {
     /// A delivery by its entry.
     pub fn delivery(entry: u64) -> Vec<u8> {
         [DELIVERIES, &entry.to_be_bytes()].concat()
+    }
+
+    /// An authority that dates the ledger.
+    pub fn authority(name: &str) -> Vec<u8> {
+        [AUTHORITIES, name.as_bytes()].concat()
+    }
+
+    /// An anchor by its entry.
+    pub fn anchor(entry: u64) -> Vec<u8> {
+        [ANCHORS, &entry.to_be_bytes()].concat()
     }
 
     /// The last entry of a kind: `genesis`, `version`.
