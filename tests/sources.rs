@@ -24,7 +24,7 @@ fn world(people: usize, posture: Posture) -> (World, Server) {
 }
 
 /// Watches the account and the organisation beside the realm; actors are asked for.
-fn watching(server: &Server) -> Setup {
+fn watching(world: &World, server: &Server) -> Setup {
     let setup = Setup::of_world(server);
     let (dir, url) = (setup.dir.path().display().to_string(), server.url());
     std::fs::write(setup.dir.path().join("aws.secret"), world::AWS_SECRET_KEY).unwrap();
@@ -33,9 +33,11 @@ fn watching(server: &Server) -> Setup {
         "  aws:\n  - name: acme\n    owner: cloud team\n    endpoint_url: {url}\n    cloudtrail: true\n    \
          access_key: {{id: {}, secret: {{file: {dir}/aws.secret}}}}\n    schedules: {{access: 'every: 2s'}}\n  \
          github:\n  - name: acme\n    owner: platform team\n    url: {url}/api/v3\n    organisation: {}\n    \
-         token: {{file: {dir}/github.token}}\n    audit_log: true\n    schedules: {{branches: 'every: 2s'}}\n",
+         token: {{file: {dir}/github.token}}\n    audit_log: true\n    approved: {}\n    \
+         schedules: {{branches: 'every: 2s'}}\n",
         world::AWS_KEY_ID,
         world::GITHUB_ORG,
+        world.github_approved(),
     ))
 }
 
@@ -118,7 +120,7 @@ fn in_every_posture_each_check_says_of_every_resource_what_is_true_of_it() {
     let mut table = String::new();
     for (posture, people) in [(Posture::Mixed, 320), (Posture::Good, 60), (Posture::Bad, 60)] {
         let (world, server) = world(people, posture);
-        let setup = watching(&server);
+        let setup = watching(&world, &server);
         setup.write();
         for source in ["aws:acme", "github:acme"] {
             let printed = scan(&setup, source);
@@ -145,7 +147,7 @@ fn in_every_posture_each_check_says_of_every_resource_what_is_true_of_it() {
 /// Each call that is made, refused one after the other.
 fn no_refused_call_becomes_a_word(source: &str) {
     let (world, server) = world(30, Posture::Mixed);
-    let setup = watching(&server);
+    let setup = watching(&world, &server);
     setup.write();
     scan(&setup, source);
     let truth = truth_of(&world, source);
@@ -178,7 +180,7 @@ fn no_call_that_github_refuses_becomes_a_good_word_or_a_bad_one() {
 #[test]
 fn calls_that_are_throttled_and_then_answered_are_complete_with_their_tries() {
     let (world, server) = world(30, Posture::Mixed);
-    let setup = watching(&server);
+    let setup = watching(&world, &server);
     setup.write();
     for (source, n) in [("aws:acme", 4), ("github:acme", 25)] {
         world.fault("*", Fault::EveryNthThrottled { n, retry_after: 1 });
@@ -198,7 +200,7 @@ fn calls_that_are_throttled_and_then_answered_are_complete_with_their_tries() {
 #[test]
 fn a_drift_in_the_cloud_and_one_in_source_control_are_told_with_their_actors_and_resolved() {
     let (world, server) = world(30, Posture::Mixed);
-    let setup = watching(&server).every("every: 12h").with_webhook(&format!("{}/hook", server.url()));
+    let setup = watching(&world, &server).every("every: 12h").with_webhook(&format!("{}/hook", server.url()));
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);
     daemon.wait("judgements", |api| {

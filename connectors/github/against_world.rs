@@ -15,10 +15,10 @@ const PEOPLE: usize = 60;
 const START: i64 = 1_795_348_800_000;
 
 /// The source at an address of the simulated organisation: that of github.com, or of an Enterprise server.
-fn source(server: &Server, below: &str) -> Config {
+fn source(world: &World, server: &Server, below: &str) -> Config {
     let config = serde_json::json!({
         "name": "acme", "owner": "platform-team", "organisation": world::GITHUB_ORG, "audit_log": true,
-        "verified_emails": true, "token": SecretRef::Env("GITHUB_TOKEN".to_owned()),
+        "verified_emails": true, "approved": world.github_approved(), "token": SecretRef::Env("GITHUB_TOKEN".to_owned()),
         "url": format!("{}/{below}", server.url().trim_end_matches('/')),
     });
     serde_json::from_value(config).unwrap()
@@ -79,7 +79,7 @@ async fn every_check_finds_what_is_wrong_and_nothing_else() {
     for (posture, below) in [(Posture::Good, ""), (Posture::Mixed, "api/v3"), (Posture::Bad, "")] {
         let world = World::with_posture(7, PEOPLE, START, posture);
         let server = world.serve(0).unwrap();
-        let runs = collect(&source(&server, below), world::GITHUB_TOKEN).await;
+        let runs = collect(&source(&world, &server, below), world::GITHUB_TOKEN).await;
         for run in &runs {
             assert_eq!(run.outcome, Outcome::Collected, "{posture:?} {}: {:#?}", run.stream, run.gaps);
         }
@@ -95,7 +95,7 @@ async fn every_check_finds_what_is_wrong_and_nothing_else() {
 async fn with_the_token_of_another_member_what_is_not_shown_is_undetermined() {
     let world = World::with_posture(7, PEOPLE, START, Posture::Mixed);
     let server = world.serve(0).unwrap();
-    let runs = collect(&source(&server, ""), world::GITHUB_MEMBER_TOKEN).await;
+    let runs = collect(&source(&world, &server, ""), world::GITHUB_MEMBER_TOKEN).await;
     let (said, truth) = (said(&runs), truth(&world));
     for (check, words) in &said {
         for word in ["conforms", "deviates"] {
@@ -116,13 +116,13 @@ async fn throttled_now_and_then_everything_is_collected_and_throttled_for_ever_i
     let server = world.serve(0).unwrap();
     let repos = "GET /orgs/{org}/repos";
     world.fault_times(repos, Fault::Throttled { retry_after: 0 }, 1);
-    let runs = collect(&source(&server, ""), world::GITHUB_TOKEN).await;
+    let runs = collect(&source(&world, &server, ""), world::GITHUB_TOKEN).await;
     assert!(runs.iter().all(|run| run.outcome == Outcome::Collected));
     let tries = runs.iter().flat_map(|run| &run.exchanges).map(|exchange| exchange.tries.len()).sum::<usize>();
     assert_eq!(tries, 1, "the try is recorded");
 
     world.fault(repos, Fault::Throttled { retry_after: 0 });
-    let runs = collect(&source(&server, ""), world::GITHUB_TOKEN).await;
+    let runs = collect(&source(&world, &server, ""), world::GITHUB_TOKEN).await;
     for run in runs.iter().filter(|run| ["repositories", "branches"].contains(&run.collector().as_str())) {
         assert_eq!((run.outcome, run.gaps[0].reason), (Outcome::Failed, GapReason::Throttled), "{:#?}", run.gaps);
     }

@@ -1,6 +1,17 @@
 //! Who changed what lately, from the organisation's audit log, where there is one that can be asked.
 //!
 //! It names the actor and is never evidence of the state. It reaches back a day, or less when there are very many events.
+//!
+//! Without that log, which GitHub keeps for Enterprise Cloud alone, nobody is named, although two other places tempt to:
+//!
+//! - A ruleset has a history that names its editor by number (`GET /orgs/{org}/rulesets/{ruleset_id}/history`, and the same
+//!   below a repository). GitHub gives it to whoever holds Administration with **write** access, at both levels:
+//!   <https://docs.github.com/en/rest/authentication/permissions-required-for-github-apps>. A reader that could take the
+//!   protection away is no reader. Classic protection and a repository's settings have no such history at all.
+//! - The last commit to a file in the repository (`CODEOWNERS`, a workflow) names whoever changed that file. Rules,
+//!   protection and settings are in no file, so it would name somebody who may have changed nothing.
+//!
+//! So the answer is *unknown*, with the reason; an auditor can defend that, and not a guess.
 
 use domain::{Actor, ChangeEvent, Duration, GapReason, ResourceKey, Timestamp, UnknownActor};
 use kit::view::View;
@@ -14,6 +25,10 @@ const REACH: Duration = Duration::from_secs(24 * 3600);
 /// Pages of one run.
 const PAGES: usize = 5;
 
+/// Why nobody is named where the settings ask for no audit log.
+const NOT_ASKED: &str = "audit_log is off in the settings, and GitHub tells a reader in no other way who changed a setting \
+    or rule: a ruleset's history takes the right to change it";
+
 /// Nobody can be named, and why.
 pub(crate) fn unknown(reason: &str) -> Result<Vec<ChangeEvent>, UnknownActor> {
     Err(UnknownActor { reason: reason.to_owned() })
@@ -26,7 +41,7 @@ pub(crate) async fn collect(
     touches: impl Fn(&View<'_>) -> Vec<(&'static str, String)>,
 ) {
     if !session.github.audit_log {
-        run.changes(unknown("the audit log is not asked: audit_log is off in the settings"));
+        run.changes(unknown(NOT_ASKED));
         return;
     }
     let changes = match events(session, run, touches).await {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::SignIn;
+use crate::approved::Approved;
 
 /// One GitHub organisation, read through the REST API of github.com or of a GitHub Enterprise server.
 ///
@@ -76,6 +77,9 @@ pub struct Config {
     /// people of an identity source. Only GitHub Enterprise shows them.
     #[serde(default)]
     pub verified_emails: bool,
+    /// What the organisation has approved to come in from outside: its own register, which changes with the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approved>,
     /// A PEM file of authorities to trust beside the system's, for a server with a certificate of a private authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -105,7 +109,7 @@ const GITHUB_COM: &str = "https://api.github.com/";
 impl SourceConfig for Config {
     const KIND: &'static str = "github";
     const ABOUT: &'static str =
-        "One GitHub organisation: its settings, people, repositories and the rules of their default branches.";
+        "One GitHub organisation: its settings, people, Apps, repositories and the rules of their default branches.";
     const COLLECTORS: &'static [CollectorSpec] = super::spec::COLLECTORS;
     /// GitHub bears 100 calls at once and 900 reads a minute:
     /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>.
@@ -164,6 +168,7 @@ the permissions above. security_events is called Code scanning alerts there and 
                 "name some, or leave it out: then all are that are not archived",
             ));
         }
+        problems.extend(self.approved.iter().flat_map(Approved::problems));
         problems
     }
 
@@ -198,6 +203,7 @@ the permissions above. security_events is called Code scanning alerts there and 
             production: self.production.clone(),
             audit_log: self.audit_log,
             verified_emails: self.verified_emails,
+            approved: self.approved.clone().unwrap_or_default(),
             page: super::PAGE,
         }))
     }

@@ -1,4 +1,4 @@
-//! Reads one GitHub organisation: its settings, people, repositories and the rules of their default branches.
+//! Reads one GitHub organisation: its settings, people, Apps, repositories and the rules of their default branches.
 //!
 //! Four traps shape it. What a reader may not see is left out of an answer of 200, so an absent field is a gap and never
 //! *off*. A 404 says *not there*, *not on* or *not for you*; only GitHub's own words tell them apart. Lists hold what the
@@ -12,17 +12,20 @@ use secrecy::SecretString;
 use url::Url;
 
 mod adapter;
+mod approved;
 mod branches;
 mod changes;
 mod config;
 mod listing;
 mod organisation;
+mod outside;
 mod people;
 mod repositories;
 mod rules;
 mod session;
 mod spec;
 
+pub use approved::{Approved, ApprovedApp, ApprovedPerson};
 pub use config::Config;
 use session::Session;
 
@@ -41,6 +44,8 @@ struct Github {
     production: Option<Vec<String>>,
     audit_log: bool,
     verified_emails: bool,
+    /// What was approved to come in from outside; no lists where the settings have none.
+    approved: Approved,
     page: usize,
 }
 
@@ -69,6 +74,7 @@ impl Connector for Github {
         match collector.as_str() {
             "organisation" => organisation::collect(&session, run).await,
             "people" => people::collect(&session, run).await,
+            "outside" => outside::collect(&session, run).await,
             "repositories" => repositories::collect(&session, run).await,
             "branches" => branches::collect(&session, run).await,
             // No other is declared; the builder says of every population that it was not read.

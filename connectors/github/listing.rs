@@ -105,7 +105,7 @@ fn repository<'a>(view: View<'a>, production: Option<&[String]>) -> Result<Repos
 }
 
 /// Whether a name fits a pattern, in which `*` stands for any characters. GitHub's names know no upper and lower case.
-fn glob_matches(glob: &str, name: &str) -> bool {
+pub(crate) fn glob_matches(glob: &str, name: &str) -> bool {
     let (glob, name) = (glob.to_ascii_lowercase(), name.to_ascii_lowercase());
     let Some((first, rest)) = glob.split_once('*') else { return glob == name };
     let (Some(name), last) = (name.strip_prefix(first), rest.rsplit('*').next().unwrap_or(rest)) else { return false };

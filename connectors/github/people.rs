@@ -1,4 +1,4 @@
-//! The collector `people`: members, owners and outside collaborators.
+//! The collector `people`: members and owners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::changes;
 use crate::session::Session;
-use crate::spec::{EMAILS, MEMBER_KIND, MEMBERS, OUTSIDE, OUTSIDE_KIND};
+use crate::spec::{EMAILS, MEMBER_KIND, MEMBERS};
 
 /// Addresses by member's number, each with the answer it came from.
 type Emails = BTreeMap<i64, (Value, Mark)>;
@@ -24,7 +24,6 @@ const QUERY: &str = "query($org: String!, $after: String) { organization(login: 
 
 pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
     let members = members(session, run).await;
-    outside(session, run).await;
     let touches = |event: &View<'_>| {
         let user = event.text("user").ok().and_then(|login| members.get(login));
         user.into_iter().map(|id| (MEMBER_KIND, id.clone())).collect()
@@ -129,27 +128,4 @@ async fn emails(session: &Session<'_>) -> Result<Emails, Unread> {
         after = Value::from(page.text("endCursor")?);
     }
     Err(Unread::unsent(&EMAILS, GapReason::OverLimit, format!("more than {PAGES} pages of addresses")))
-}
-
-async fn outside(session: &Session<'_>, run: &mut RunBuilder) {
-    let Pages { items, last, stopped } = session.org_list(&OUTSIDE, &["outside_collaborators"], &[]).await;
-    for (item, mark) in &items {
-        match View::object(item, *mark).and_then(|m| Ok((m.text("node_id")?, m.text("login")?))) {
-            Ok((id, login)) => {
-                let mut found = Found::new(OUTSIDE_KIND, id, login);
-                found.from(*mark).read("login", login);
-                run.found(found);
-            }
-            Err(unread) => run.missing(&unread, &[OUTSIDE_KIND]),
-        }
-    }
-    let whole = match (stopped, last) {
-        (Some(unread), _) => Err(unread),
-        (None, Some(mark)) => session.sees_members(mark),
-        (None, None) => Err(Unread::unsent(&OUTSIDE, GapReason::Malformed, "no page was answered")),
-    };
-    match whole {
-        Ok(()) => run.complete(OUTSIDE_KIND),
-        Err(unread) => run.missing(&unread, &[OUTSIDE_KIND]),
-    }
 }

@@ -17,6 +17,7 @@ pub(crate) const ORG_KIND: &str = "github.org";
 pub(crate) const HOOK_KIND: &str = "github.org_hook";
 pub(crate) const MEMBER_KIND: &str = "github.member";
 pub(crate) const OUTSIDE_KIND: &str = "github.outside_collaborator";
+pub(crate) const INSTALLATION_KIND: &str = "github.installation";
 pub(crate) const REPO_KIND: &str = "github.repo";
 pub(crate) const BRANCH_KIND: &str = "github.branch";
 
@@ -58,6 +59,18 @@ pub(crate) static MEMBERS: CallSpec =
 pub(crate) static OUTSIDE: CallSpec =
     CallSpec::new("GET /orgs/{org}/outside_collaborators", MEMBERS_READ, "people from outside with access")
         .times(1, 10);
+pub(crate) static COLLABORATORS: CallSpec = CallSpec::new(
+    "GET /repos/{owner}/{repo}/collaborators",
+    METADATA,
+    "what people from outside may do, in each repository, when there are any (a token needs write access to it)",
+)
+.times(0, 1000);
+pub(crate) static INSTALLATIONS: CallSpec = CallSpec::new(
+    "GET /orgs/{org}/installations",
+    ORGANISATION,
+    "GitHub Apps that are installed, and the rights each holds",
+)
+.times(1, 5);
 pub(crate) static EMAILS: CallSpec = CallSpec::new(
     "POST /graphql",
     MEMBERS_READ,
@@ -144,21 +157,46 @@ pub(crate) static COLLECTORS: &[CollectorSpec] = &[
     CollectorSpec {
         name: "people",
         version: 1,
-        about: "Reads members, owners and outside collaborators.",
+        about: "Reads members and owners.",
         default_schedule: "11 * * * *",
-        calls: &[TOKEN, MEMBERSHIP, MEMBERS, OUTSIDE, EMAILS, AUDIT_LOG],
+        calls: &[TOKEN, MEMBERSHIP, MEMBERS, EMAILS, AUDIT_LOG],
+        yields: &[TypeSpec {
+            kind: MEMBER_KIND,
+            about: "A member of the organisation; owners are members.",
+            fields: &["login", "owner", "email"],
+            second_count: SecondCount::None("GitHub counts seats, which guests and invitations take too"),
+        }],
+    },
+    CollectorSpec {
+        name: "outside",
+        version: 1,
+        about: "Reads whom the organisation lets in from outside: people who are no members, and Apps.",
+        default_schedule: "23 */3 * * *",
+        calls: &[
+            TOKEN,
+            MEMBERSHIP,
+            INSTALLATIONS,
+            OUTSIDE,
+            // Repositories are asked for only when there is somebody from outside.
+            ORG.times(0, 1),
+            REPOS.times(0, 50),
+            COLLABORATORS,
+            AUDIT_LOG,
+        ],
         yields: &[
             TypeSpec {
-                kind: MEMBER_KIND,
-                about: "A member of the organisation; owners are members.",
-                fields: &["login", "owner", "email"],
-                second_count: SecondCount::None("GitHub counts seats, which guests and invitations take too"),
+                kind: OUTSIDE_KIND,
+                about: "What someone who is no member may do in one repository.",
+                fields: &["login", "repository", "repo_role", "manages_repository", "approved_until"],
+                second_count: SecondCount::None(
+                    "GitHub counts no accesses; whoever is in the organisation's list must turn up in a repository",
+                ),
             },
             TypeSpec {
-                kind: OUTSIDE_KIND,
-                about: "Someone who is no member and has access to a repository.",
-                fields: &["login"],
-                second_count: SecondCount::None("GitHub counts collaborators of private repositories only"),
+                kind: INSTALLATION_KIND,
+                about: "A GitHub App that is installed in the organisation.",
+                fields: &["slug", "repository_selection", "writes", "suspended_at", "approved", "approved_until"],
+                second_count: SecondCount::Call("GET /orgs/{org}/installations"),
             },
         ],
     },

@@ -65,7 +65,7 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
     let shown = data.display();
     out.line("evidenced demo: a simulated organisation, and the daemon that watches it");
     out.line("");
-    let mut story = Story::begin(&data, &server.url(), args.port, out)?;
+    let mut story = Story::begin(&data, &server.url(), &world.github_approved(), args.port, out)?;
     out.line(format!(
         "  organisation  acme: {} people, a Keycloak realm, an AWS account, a GitHub organisation, simulated on {}",
         args.people,
@@ -156,13 +156,13 @@ fn write_secrets(data: &Path) -> std::io::Result<()> {
     fs::write(data.join("demo.hook"), "whsec_ZGVtbyBvbmx5OiBub3QgYSBzZWNyZXQgYXQgYWxs")
 }
 
-fn settings_text(data: &Path, url: &str, port: u16, health: u16) -> String {
-    let data = data.display();
+fn settings_text(data: &Path, url: &str, approved: &serde_json::Value, ports: Ports) -> String {
+    let (data, Ports { page, health }) = (data.display(), ports);
     format!(
         "# Written by `evidenced demo`.\n\
          organisation: acme\n\
          data: {data}\n\
-         web: {{listen: '127.0.0.1:{port}'}}\n\
+         web: {{listen: '127.0.0.1:{page}'}}\n\
          health: {{listen: '127.0.0.1:{health}'}}\n\
          schedules: {{default: '{BEAT}'}}\n\
          sources:\n  keycloak:\n  - name: acme\n    owner: identity team\n    url: {url}\n    realm: {}\n    \
@@ -172,7 +172,9 @@ fn settings_text(data: &Path, url: &str, port: u16, health: u16) -> String {
          schedules: {{account: '{SLOW_BEAT}', credentials: '{SLOW_BEAT}'}}\n  \
          github:\n  - name: acme\n    owner: platform team\n    url: {url}/api/v3\n    organisation: {}\n    \
          token: {{file: {data}/demo.github}}\n    audit_log: true\n    verified_emails: true\n    \
-         schedules: {{organisation: '{SLOW_BEAT}', people: '{SLOW_BEAT}', repositories: '{SLOW_BEAT}'}}\n\
+         approved: {approved}\n    \
+         schedules: {{organisation: '{SLOW_BEAT}', people: '{SLOW_BEAT}', outside: '{SLOW_BEAT}', \
+         repositories: '{SLOW_BEAT}'}}\n\
          alerts:\n  receivers:\n  - name: demo-receiver\n    webhook:\n      url: {url}/hook\n      \
          secret: {{file: {data}/demo.hook}}\n      allow_private: true\n",
         world::REALM,
@@ -236,11 +238,17 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     /// Writes the settings, starts the daemon and waits until it answers. Ports that were taken in between are chosen
     /// anew, unless they were asked for.
-    fn begin(data: &Path, url: &str, page: Option<u16>, out: &'a Output) -> anyhow::Result<Story<'a>> {
+    fn begin(
+        data: &Path,
+        url: &str,
+        approved: &serde_json::Value,
+        page: Option<u16>,
+        out: &'a Output,
+    ) -> anyhow::Result<Story<'a>> {
         for start in 1.. {
             let ports = Ports::choose(page, start == 1)?;
             let settings = data.join("settings.yaml");
-            fs::write(&settings, settings_text(data, url, ports.page, ports.health))?;
+            fs::write(&settings, settings_text(data, url, approved, ports))?;
             let mut story = Story::start(data, &settings, ports, out)?;
             match story.wait_until_up() {
                 Ok(()) => return Ok(story),

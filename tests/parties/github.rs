@@ -19,7 +19,8 @@ const TOKEN: &str = "github_pat_canary_that_stays_with_its_host";
 fn watched(url: &str, organisation: &str, token: &str) -> Setup {
     let sources = format!(
         "  github:\n  - name: acme\n    owner: platform team\n    url: {url}\n    organisation: {organisation}\n    \
-         audit_log: true\n    token: {{file: DIR/reader.secret}}\n"
+         audit_log: true\n    approved: {{outside_collaborators: [], apps: []}}\n    \
+         token: {{file: DIR/reader.secret}}\n"
     );
     Setup::of_sources(&sources, token).every("every: 12h")
 }
@@ -128,7 +129,7 @@ fn party_prism_a_next_link_to_another_host_never_gets_the_token_and_is_a_named_g
         foreign.extend(refused.map(|gap| format!("{}: {}", gap.call, gap.detail)));
     }
     println!("{}", foreign.iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
-    for list in ["members", "outside_collaborators", "repos", "hooks"] {
+    for list in ["members", "outside_collaborators", "repos", "hooks", "installations"] {
         let named = foreign.iter().any(|gap| gap.starts_with(&format!("GET /orgs/{{org}}/{list}")));
         assert!(named, "{list}: {foreign:?}");
     }
@@ -208,6 +209,9 @@ const COPIED: &[(&str, &str, &str)] = &[
     ("github.org_hook", "events", "events"),
     ("github.member", "login", "login"),
     ("github.outside_collaborator", "login", "login"),
+    ("github.outside_collaborator", "repo_role", "role_name"),
+    ("github.installation", "slug", "app_slug"),
+    ("github.installation", "suspended_at", "suspended_at"),
     ("github.repo", "archived", "archived"),
     ("github.repo", "visibility", "visibility"),
 ];

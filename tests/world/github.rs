@@ -6,6 +6,7 @@ mod access;
 mod answer;
 mod graph;
 mod host;
+mod outside;
 mod truth;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use answer::Scribe;
 pub use host::GITHUB_ORG;
 pub(crate) use host::{Classic, Host};
 use host::{Repository, Scanning};
+pub(crate) use outside::approved;
 pub(crate) use truth::truth;
 
 use crate::fault::Fault;
@@ -38,6 +40,8 @@ const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a
 enum Said {
     Nothing(StatusCode),
     One(StatusCode, Value),
+    /// A page of a list that stands within an object, with the link to the next.
+    Object(Value, Option<String>),
     /// A page of a list, made item by item, with the links to others.
     Page(Make, Option<String>),
 }
@@ -192,7 +196,7 @@ impl Reading<'_> {
             ["members"] => self.members(),
             ["outside_collaborators"] => {
                 self.request.only(&["filter", "per_page", "page"])?;
-                let logins = self.host.outside.clone();
+                let logins = self.host.outside();
                 self.page(logins.len() as u64, "outside_collaborators", move |scribe, at| {
                     logins.get(usize::try_from(at).ok()?).map(|login| scribe.user(login))
                 })
@@ -215,12 +219,28 @@ impl Reading<'_> {
                     scribe.host.hooks.get(usize::try_from(at).ok()?).map(|hook| scribe.hook(hook))
                 })
             }
+            ["installations"] => self.installations(),
             ["actions", "permissions"] => one(self.scribe.actions()),
             ["actions", "permissions", "workflow"] => one(self.scribe.workflow()),
             ["code-security", "configurations", "defaults"] => one(self.scribe.security_defaults().into()),
             ["audit-log"] => self.audit_log(),
             _ => Err(not_found()),
         }
+    }
+
+    /// A page of Apps, which stands within an object beside the count of all.
+    fn installations(&self) -> Answer {
+        self.request.only(&["per_page", "page"])?;
+        let (size, apps) = (self.request.size()?, &self.host.apps);
+        let page = self.request.get("page").map_or(Ok(1), str::parse::<usize>).map_err(|_| not_found())?.max(1);
+        let shown = apps.iter().skip((page - 1).saturating_mul(size)).take(size);
+        let shown: Vec<Value> = shown.map(|app| self.scribe.installation(app)).collect();
+        let next = (page.saturating_mul(size) < apps.len()).then(|| {
+            let (base, number) = (&self.request.base, self.number());
+            let page = page + 1;
+            format!("<{base}/organizations/{number}/installations?per_page={size}&page={page}>; rel=\"next\"")
+        });
+        Ok(Said::Object(json!({ "total_count": apps.len(), "installations": shown }), next))
     }
 
     fn members(&self) -> Answer {
@@ -287,6 +307,17 @@ impl Reading<'_> {
                 Some(classic) => one(self.scribe.protection(repository, classic)),
                 None => Err(error(StatusCode::NOT_FOUND, "Branch not protected")),
             },
+            ["collaborators"] => {
+                self.request.only(&["affiliation", "per_page", "page"])?;
+                if self.request.get("affiliation") != Some("outside") {
+                    return Err(unknown("collaborators who are members"));
+                }
+                let of = self.host.accesses.iter().filter(|access| access.repository == repository.name);
+                let of: Vec<outside::Access> = of.cloned().collect();
+                self.page(of.len() as u64, "collaborators", move |scribe, at| {
+                    of.get(usize::try_from(at).ok()?).map(|access| scribe.collaborator(access))
+                })
+            }
             ["vulnerability-alerts"] if repository.alerts => Ok(Said::Nothing(StatusCode::NO_CONTENT)),
             ["vulnerability-alerts"] => Err(error(StatusCode::NOT_FOUND, "Vulnerability alerts are disabled.")),
             ["code-scanning", ..] if repository.scanning == Scanning::Unavailable => {
@@ -405,6 +436,7 @@ fn send(world: &World, request: &Request, said: Said) -> Reply {
     let host = &organisation.code;
     let tag = match &said {
         Said::One(StatusCode::OK, value) => Some(fingerprint(host, std::iter::once(value.clone()), None)),
+        Said::Object(value, link) => Some(fingerprint(host, std::iter::once(value.clone()), link.as_deref())),
         Said::Page(make, link) => Some(fingerprint(host, make(), link.as_deref())),
         _ => None,
     };
@@ -412,11 +444,12 @@ fn send(world: &World, request: &Request, said: Said) -> Reply {
     let known = request.asked.header(IF_NONE_MATCH);
     let unchanged =
         tag.is_some() && known.is_some_and(|known| known.split(',').any(|k| Some(k.trim()) == tag.as_deref()));
-    let link = if let Said::Page(_, link) = &said { link.clone() } else { None };
+    let link = if let Said::Page(_, link) | Said::Object(_, link) = &said { link.clone() } else { None };
     let mut reply = match said {
         _ if unchanged => Reply::whole(StatusCode::NOT_MODIFIED, JSON, Bytes::new()),
         Said::Nothing(status) => Reply::whole(status, JSON, Bytes::new()),
         Said::One(status, value) => Reply::whole(status, JSON, value.to_string()),
+        Said::Object(value, _) => Reply::whole(StatusCode::OK, JSON, value.to_string()),
         Said::Page(make, _) => Reply::made(StatusCode::OK, JSON, json_list(make())),
     };
     for (name, value) in [(ETAG, tag), (LINK, link)] {

@@ -144,9 +144,15 @@ impl World {
     }
 
     /// What the checks of GitHub should find at this moment, by their ids: asked with the token of an owner, every
-    /// repository that is not archived being one in production.
+    /// repository that is not archived being one in production, with [`World::github_approved`] in the settings.
     pub fn github_truth(&self) -> BTreeMap<&'static str, Verdicts> {
         github::truth(&self.organisation().code, self.now())
+    }
+
+    /// What the GitHub organisation has approved to come in from outside: the value of `approved` in a source's settings.
+    pub fn github_approved(&self) -> serde_json::Value {
+        let host = &self.organisation().code;
+        github::approved(&host.accesses, &host.apps)
     }
 
     /// The private key of the App that reads GitHub, as GitHub gives it out; `None` when no random numbers are to be had.

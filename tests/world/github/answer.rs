@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::host::{Classic, GITHUB_ORG, Hook, Host, Repository, Rule};
+use super::outside::{Access, App};
 
 /// Answers are written for one address: they are full of links to each other.
 pub(crate) struct Scribe<'a> {
@@ -34,7 +35,7 @@ impl Scribe<'_> {
                 &mut shown,
                 json!({
                     "total_private_repos": others, "owned_private_repos": others, "private_gists": 0, "disk_usage": 4096,
-                    "collaborators": self.host.outside.len(), "billing_email": "billing@acme.example",
+                    "collaborators": self.host.outside().len(), "billing_email": "billing@acme.example",
                     "plan": {
                         "name": "enterprise", "space": 976_562_499_u64, "private_repos": 999_999,
                         "filled_seats": self.host.member_count(), "seats": self.host.member_count() + 10,
@@ -261,6 +262,36 @@ impl Scribe<'_> {
             "config": config, "url": url, "ping_url": format!("{url}/pings"),
             "deliveries_url": format!("{url}/deliveries"), "created_at": moment(self.host.founded),
             "updated_at": moment(self.host.founded),
+        })
+    }
+
+    /// Somebody from outside, as a repository lists them.
+    pub(crate) fn collaborator(&self, access: &Access) -> Value {
+        const ROLES: [(&str, &str); 5] =
+            [("pull", "read"), ("triage", "triage"), ("push", "write"), ("maintain", "maintain"), ("admin", "admin")];
+        let rank = ROLES.iter().position(|(_, role)| *role == access.base);
+        let permissions: Value =
+            ROLES.iter().enumerate().map(|(at, (name, _))| ((*name).to_owned(), json!(Some(at) <= rank))).collect();
+        let mut shown = self.user(access.login);
+        add(&mut shown, json!({ "permissions": permissions, "role_name": access.role }));
+        shown
+    }
+
+    pub(crate) fn installation(&self, app: &App) -> Value {
+        let permissions: Value =
+            app.permissions.iter().map(|(name, level)| ((*name).to_owned(), json!(level))).collect();
+        json!({
+            "id": app.id, "account": self.user(GITHUB_ORG), "app_id": self.host.number("app", app.slug),
+            "app_slug": app.slug, "client_id": format!("Iv1.{:016x}", self.host.number("client", app.slug)),
+            "repository_selection": if app.everywhere { "all" } else { "selected" }, "permissions": permissions,
+            "access_tokens_url": self.url(&format!("app/installations/{}/access_tokens", app.id)),
+            "repositories_url": self.url("installation/repositories"),
+            "html_url": self.web(&format!("organizations/{GITHUB_ORG}/settings/installations/{}", app.id)),
+            "target_id": self.host.number("organisation", GITHUB_ORG), "target_type": "Organization", "events": ["push"],
+            "created_at": moment(self.host.founded), "updated_at": moment(self.host.founded),
+            "single_file_name": null, "has_multiple_single_files": false, "single_file_paths": [],
+            "suspended_at": app.suspended.map(moment),
+            "suspended_by": app.suspended.map(|_| self.user("dora-acme")),
         })
     }
 

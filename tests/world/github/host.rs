@@ -1,9 +1,11 @@
 //! One GitHub organisation: its members, repositories, rules and settings, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::access::GITHUB_INSTALLATION;
+use super::outside::{self, Access, App};
 use crate::id;
 use crate::organisation::Posture;
 use crate::person::CROWD;
@@ -28,8 +30,9 @@ pub(crate) struct Host {
     pub(crate) settings: Settings,
     /// Members with a login of their own, by login.
     pub(crate) named: BTreeMap<String, Member>,
-    /// Logins of people who are no members and have access to a repository.
-    pub(crate) outside: Vec<&'static str>,
+    /// What people who are no members may do.
+    pub(crate) accesses: Vec<Access>,
+    pub(crate) apps: Vec<App>,
     pub(crate) hooks: Vec<Hook>,
     /// Repositories with a part to play, oldest first; services of the crowd come after them.
     pub(crate) repositories: Vec<Repository>,
@@ -129,7 +132,8 @@ impl Host {
             step: if posture == Posture::Good { 17 } else { 2 },
             settings: settings(posture),
             named,
-            outside: vec!["freelance-frida", "auditor-arne"],
+            accesses: outside::accesses(posture, founded),
+            apps: outside::apps(posture, founded, GITHUB_INSTALLATION),
             hooks: hooks(posture),
             repositories: repositories(posture, founded),
             services: crowd / 100,
@@ -155,6 +159,12 @@ impl Host {
     /// Every member, made one by one.
     pub(crate) fn members(&self) -> impl Iterator<Item = Member> + '_ {
         (0..self.member_count()).filter_map(|at| self.member_at(at))
+    }
+
+    /// Logins of people who are no members and have access to a repository, each once.
+    pub(crate) fn outside(&self) -> Vec<&'static str> {
+        let logins: BTreeSet<&'static str> = self.accesses.iter().map(|access| access.login).collect();
+        logins.into_iter().collect()
     }
 
     pub(crate) fn repository_count(&self) -> u64 {

@@ -8,7 +8,8 @@ use crate::truth::Verdicts;
 const DAY: i64 = 86_400_000;
 
 /// By the check's id, at their default parameters, at the moment `now` in milliseconds since 1970, where every
-/// repository that is not archived counts as one in production, and the reader is an owner.
+/// repository that is not archived counts as one in production, the reader is an owner, and the register of what came in
+/// from outside is the organisation's own.
 pub(crate) fn truth(host: &Host, now: i64) -> BTreeMap<&'static str, Verdicts> {
     let mut truth: BTreeMap<&'static str, Verdicts> = BTreeMap::new();
     let mut put = |check: &'static str, id: &str, name: &str, conforms: Option<bool>| {
@@ -31,6 +32,14 @@ pub(crate) fn truth(host: &Host, now: i64) -> BTreeMap<&'static str, Verdicts> {
     for hook in &host.hooks {
         let conforms = hook.url.starts_with("https://") && !hook.insecure && hook.secret;
         put("github.org_hook.secure", &hook.id.to_string(), hook.url, hook.active.then_some(conforms));
+    }
+    for access in &host.accesses {
+        let id = format!("{}/{}", host.node_id("user", access.login), host.node_id("repository", access.repository));
+        let name = format!("{}@{GITHUB_ORG}/{}", access.login, access.repository);
+        put("github.outside_collaborator.approved", &id, &name, Some(access.conforms(now)));
+    }
+    for app in &host.apps {
+        put("github.installation.least_privilege", &app.id.to_string(), app.slug, Some(app.conforms(now)));
     }
     for repository in host.all_repositories() {
         let id = host.node_id("repository", &repository.name);

@@ -15,6 +15,7 @@ PATHS = {
     "get": [
         "/orgs/{org}",
         "/orgs/{org}/audit-log",
+        "/orgs/{org}/installations",
         "/orgs/{org}/members",
         "/orgs/{org}/outside_collaborators",
         "/orgs/{org}/repos",
@@ -26,6 +27,7 @@ PATHS = {
         "/repos/{owner}/{repo}/branches/{branch}/protection",
         "/repos/{owner}/{repo}/code-scanning/analyses",
         "/repos/{owner}/{repo}/code-scanning/default-setup",
+        "/repos/{owner}/{repo}/collaborators",
         "/repos/{owner}/{repo}/rules/branches/{branch}",
         "/repos/{owner}/{repo}/vulnerability-alerts",
         "/user/memberships/orgs/{org}",

@@ -127,12 +127,15 @@ fn faults(call: &str, answer: &Answer) -> Vec<String> {
     faults
 }
 
-const ASKED: [(&str, &str); 21] = [
+const ASKED: [(&str, &str); 24] = [
     ("GET /orgs/{org}", "/orgs/acme"),
     ("GET /orgs/{org}/members", "/orgs/acme/members"),
     ("GET /orgs/{org}/members", "/orgs/acme/members?role=admin&per_page=100"),
     ("GET /orgs/{org}/members", "/orgs/acme/members?filter=2fa_disabled"),
     ("GET /orgs/{org}/outside_collaborators", "/orgs/acme/outside_collaborators"),
+    ("GET /repos/{owner}/{repo}/collaborators", "/repos/acme/web/collaborators?affiliation=outside"),
+    ("GET /repos/{owner}/{repo}/collaborators", "/repos/acme/mobile/collaborators?affiliation=outside&per_page=100"),
+    ("GET /orgs/{org}/installations", "/orgs/acme/installations?per_page=2"),
     ("GET /orgs/{org}/repos", "/orgs/acme/repos?type=all&sort=created&direction=asc&per_page=100"),
     ("GET /orgs/{org}/hooks", "/orgs/acme/hooks"),
     ("GET /orgs/{org}/actions/permissions", "/orgs/acme/actions/permissions"),
@@ -365,6 +368,8 @@ fn a_good_organisation_has_nothing_to_find_and_a_mixed_one_each_fault_by_name() 
             "branch.signed_commits acme/infra@main",
             "branch.status_checks acme/design@main",
             "branch.status_checks acme/infra@main",
+            "installation.least_privilege free-badges",
+            "installation.least_privilege trial-vault",
             "org.members_two_factor acme",
             "org.owner_count acme",
             "org.public_repo_creation acme",
@@ -373,6 +378,10 @@ fn a_good_organisation_has_nothing_to_find_and_a_mixed_one_each_fault_by_name() 
             "org_hook.secure http://wiki.acme.example/github",
             "org_hook.secure https://chat.acme.example/hooks/github",
             "org_hook.secure https://stage.acme.example/github",
+            "outside_collaborator.approved agency-anton@acme/design",
+            "outside_collaborator.approved freelance-frida@acme/data-pipeline",
+            "outside_collaborator.approved freelance-frida@acme/mobile",
+            "outside_collaborator.approved intern-ines@acme/legacy-shop",
             "repo.code_scanning_on acme/design",
             "repo.code_scanning_on acme/notebooks",
             "repo.code_scanning_on acme/search",
