@@ -208,7 +208,7 @@ fn a_drift_in_the_cloud_and_one_in_source_control_are_told_with_their_actors_and
         let judged = streams
             .iter()
             .all(|view| view.checks.iter().all(|check| Some(check.at) == view.last_run.map(|run| run.ended)));
-        (streams.len() == 10 && judged).then_some(())
+        (streams.len() == 11 && judged).then_some(())
     });
     for drift in [Drift::AdminPolicyAttached, Drift::BranchProtectionRemoved] {
         assert!(daemon.api().deviation(drift.check()).is_none_or(|alert| alert.baseline), "{drift:?}");

@@ -46,7 +46,7 @@ pub struct Config {
     /// A YAML file, read at each run, that says whose an account is where no verified address does. Each line of its
     /// list names an `account` by its source and its name or id, and either the `identity` it belongs to by its
     /// address, or that it is a `service` with its `owner` and `reason`. An account that stands here is not looked up
-    /// by its address.
+    /// by its address. It has 100,000 lines at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/evidenced/accounts.yaml")]
     pub mapping: Option<PathBuf>,

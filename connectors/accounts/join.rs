@@ -66,7 +66,9 @@ impl Keys {
         if password == Ok(true) {
             return password;
         }
-        let name = text(account, sign_in.name)?.unwrap_or_default();
+        // Keys name their user, so those of a user without a name cannot be told.
+        let nameless = || Unknown::new(GapReason::Malformed, format!("{} was recorded as empty", sign_in.name));
+        let name = text(account, sign_in.name)?.ok_or_else(nameless)?;
         let keys = self.0.as_ref().map_err(Clone::clone)?;
         match keys.get(&name).cloned().unwrap_or(Ok(false)) {
             Ok(false) => password,

@@ -8,6 +8,9 @@ use kit::nearest;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+/// Lines of a mapping file: as many as there may be accounts in a source.
+pub(crate) const MOST_LINES: usize = 100_000;
+
 /// What a line says of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
@@ -57,11 +60,21 @@ impl Mapping {
     /// Reads the file's text. A line that cannot be right makes all of it unusable: the account it means is not known.
     pub(crate) fn read(text: &str, accounts: &[SourceId]) -> Result<Mapping, Vec<Fault>> {
         // Without the lines around a fault, and in our own words: both could name people.
-        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+        let options = serde_saphyr::options! {
+            with_snippet: false,
+            strict_booleans: true,
+            // The reader would give up beyond 27,000 lines, and it would look like a line that does not read. The file's
+            // size is limited before, and what aliases can blow up by the reader.
+            budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },
+        };
         let lines: Option<Vec<Line>> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let message = "does not read as a list of accounts".to_owned();
             vec![Fault { at: place(error.location()), message, remedy: FORM.to_owned() }]
         })?;
+        if let Some(over) = lines.as_ref().and_then(|lines| lines.get(MOST_LINES)) {
+            let message = format!("more than {MOST_LINES} accounts stand in the file");
+            return Err(vec![fault(&over.account, &message, "leave out those that a verified address links")]);
+        }
         let (mut mapping, mut faults) = (Mapping::default(), Vec::new());
         for line in lines.into_iter().flatten() {
             match meant(&line, accounts) {

@@ -234,6 +234,33 @@ async fn a_bad_line_of_the_mapping_file_is_told_with_its_place_and_a_remedy_and_
     assert!(run.gaps[0].detail.contains("accounts.yaml:2:13: this account has a line already"), "{:#?}", run.gaps);
 }
 
+#[test]
+fn a_mapping_file_has_as_many_lines_as_a_source_may_have_accounts_and_one_more_is_told() {
+    let line = |n: usize| format!("- {{account: 'github:acme/bot-{n}', identity: b@acme.example}}\n");
+    let accounts = ["github:acme".parse().unwrap()];
+    let mut text: String = (0..mapping::MOST_LINES).map(line).collect();
+    let mapping = Mapping::read(&text, &accounts).unwrap();
+    let last = mapping.of(&accounts[0], "id", "BOT-99999");
+    assert_eq!(last, Some(&mapping::Word::Identity("b@acme.example".to_owned())));
+    text.push_str(&line(mapping::MOST_LINES));
+    let told: Vec<String> = Mapping::read(&text, &accounts).unwrap_err().iter().map(ToString::to_string).collect();
+    let remedy = "leave out those that a verified address links";
+    assert_eq!(told, [format!("100001:13: more than 100000 accounts stand in the file; {remedy}")]);
+}
+
+#[test]
+fn a_user_whose_name_was_recorded_as_empty_has_keys_that_cannot_be_told() {
+    let (mut fields, key) = (BTreeMap::new(), "aws.iam.user".parse().unwrap());
+    for (field, value) in [("console_access", json!(false)), ("arn", json!(null)), ("email", json!(null))] {
+        fields.insert(field.to_owned(), Field::Read(value));
+    }
+    let key = domain::ResourceKey { kind: key, id: "AIDA1".to_owned() };
+    let user = Resource { key, name: "nameless".to_owned(), fields, exchanges: vec![] };
+    let side = ACCOUNTS.iter().find(|side| side.source == "aws").unwrap();
+    let account = Account::of(side, &Keys::none(), user);
+    assert_eq!(account.can_sign_in.unwrap_err().reason, GapReason::Malformed);
+}
+
 #[tokio::test]
 async fn an_empty_mapping_file_maps_nothing_and_a_missing_one_is_a_gap() {
     let (_dir, run) = with_mapping("").await;

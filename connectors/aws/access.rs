@@ -177,7 +177,8 @@ impl Gathered<'_> {
             }
         }
         for group in page.group_detail_list.iter().flatten() {
-            match (&group.group_name, self.bundle(&group.group_policy_list, &group.attached_managed_policies, mark)) {
+            let inline = listed(group.group_policy_list.as_deref(), "GroupPolicyList", mark);
+            match (&group.group_name, self.bundle(inline, group.attached_managed_policies.as_deref(), mark)) {
                 (Some(name), bundle) => {
                     self.rights.groups.insert(name.clone(), bundle);
                 }
@@ -218,24 +219,25 @@ impl Gathered<'_> {
         let (Some(id), Some(name), Some(arn)) = (user.user_id, user.user_name, user.arn) else {
             return Err(mark.malformed("a user without id, name or ARN"));
         };
-        let groups = user.group_list.unwrap_or_default();
-        let own = self.bundle(&user.user_policy_list, &user.attached_managed_policies, mark);
+        let groups = listed(user.group_list, "GroupList", mark);
+        if let Err(unread) = &groups {
+            self.doubt = Some(unread.clone());
+        }
+        let inline = Ok(user.user_policy_list.as_deref().unwrap_or_default());
+        let own = self.bundle(inline, user.attached_managed_policies.as_deref(), mark);
         let tags: Map<String, Value> =
             user.tags.into_iter().flatten().map(|tag| (tag.key, Value::from(tag.value))).collect();
         self.index.add(Subject::User(name.clone()), USER, &id);
         let mut found = Found::new(USER, id, name.as_str());
         found.from(mark).read("arn", arn.as_str()).read("account", self.account).read("user_name", name.as_str());
-        found.set(
-            "created",
-            user.create_date.as_ref().map(moment).ok_or_else(|| mark.malformed("CreateDate is missing")),
-        );
+        found.set("created", listed(user.create_date, "CreateDate", mark).and_then(|at| moment(&at, mark)));
         found.read("email", email(tags.get(self.email_tag).and_then(Value::as_str), &name));
-        found.read("tags", tags).read("groups", groups.clone());
+        found.read("tags", tags).set("groups", groups.clone());
         found.set("console_access", self.console.of(&arn, mark));
         if let Some(report) = self.console.mark {
             found.from(report);
         }
-        self.rights.principals.push(Principal { arn, own, groups });
+        self.rights.principals.push(Principal { arn, own, groups: groups.unwrap_or_default() });
         Ok(found)
     }
 
@@ -244,7 +246,8 @@ impl Gathered<'_> {
             return Err(mark.malformed("a role without id, name or ARN"));
         };
         let service_linked = role.path.as_deref().is_some_and(|path| path.starts_with(SERVICE_LINKED));
-        let own = self.bundle(&role.role_policy_list, &role.attached_managed_policies, mark);
+        let inline = listed(role.role_policy_list.as_deref(), "RolePolicyList", mark);
+        let own = self.bundle(inline, role.attached_managed_policies.as_deref(), mark);
         let trust = document(role.assume_role_policy_document.as_deref(), mark).map(|p| p.trust(&self.own_accounts));
         self.index.add(Subject::Role(name.clone()), ROLE, &id);
         let mut found = Found::new(ROLE, id, name);
@@ -264,8 +267,7 @@ impl Gathered<'_> {
         let (Some(id), Some(name), Some(arn)) = (policy.policy_id, policy.policy_name, policy.arn) else {
             return Err(mark.malformed("a policy without id, name or ARN"));
         };
-        let versions = policy.policy_version_list.unwrap_or_default();
-        let default = versions.iter().find(|version| version.is_default_version);
+        let default = policy.policy_version_list.iter().flatten().find(|version| version.is_default_version);
         let read = document(default.and_then(|version| version.document.as_deref()), mark);
         match &read {
             Ok(document) => {
@@ -286,21 +288,25 @@ impl Gathered<'_> {
         Ok(Some(found))
     }
 
-    /// What somebody's own policies bring. An empty list may be left out of an answer.
+    /// What somebody's own policies bring.
     fn bundle(
         &mut self,
-        inline: &Option<Vec<PolicyDetail>>,
-        attached: &Option<Vec<AttachedPolicy>>,
+        inline: Result<&[PolicyDetail], Unread>,
+        attached: Option<&[AttachedPolicy]>,
         mark: Mark,
     ) -> Bundle {
         let mut bundle = Bundle::default();
-        for policy in inline.iter().flatten() {
+        let attached = listed(attached, "AttachedManagedPolicies", mark);
+        if let Some(unread) = inline.as_ref().err().or(attached.as_ref().err()) {
+            self.doubt = Some(unread.clone());
+        }
+        for policy in inline.unwrap_or_default() {
             match document(policy.policy_document.as_deref(), mark) {
                 Ok(document) => bundle.inline_full |= document.allows_everything(),
                 Err(unread) => self.doubt = Some(unread),
             }
         }
-        for policy in attached.iter().flatten() {
+        for policy in attached.unwrap_or_default() {
             match &policy.policy_arn {
                 Some(arn) => bundle.attached.push(arn.clone()),
                 None => self.doubt = Some(mark.malformed("an attached policy without an ARN")),
@@ -322,6 +328,13 @@ impl Gathered<'_> {
         }
         all
     }
+}
+
+/// A member of an item. AWS writes an empty list as an empty element, so one that is left out was not read; only the
+/// `UserPolicyList` of a user without policies is left out, as AWS's own sample response shows:
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html#API_GetAccountAuthorizationDetails_Examples>.
+fn listed<T>(list: Option<T>, name: &str, mark: Mark) -> Result<T, Unread> {
+    list.ok_or_else(|| mark.malformed(format!("{name} is missing")))
 }
 
 fn document(encoded: Option<&str>, mark: Mark) -> Result<Policy, Unread> {

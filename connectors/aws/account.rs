@@ -105,7 +105,7 @@ async fn virtual_mfas(session: &Session, page: i32, run: &mut RunBuilder) {
             found.read("arn", arn.as_str());
             found.read("root", user_arn.as_deref() == Some(root.as_str()));
             found.read("user_arn", user_arn);
-            found.read("enabled_at", device.enable_date.as_ref().map_or(Value::Null, moment));
+            found.set("enabled_at", device.enable_date.map_or(Ok(Value::Null), |at| moment(&at, answer.mark)));
             run.found(found);
         }
     });
@@ -123,7 +123,7 @@ async fn providers(session: &Session, run: &mut RunBuilder) {
         Ok((output, answer)) => match output.saml_provider_list {
             Some(list) => {
                 for item in list {
-                    let ends = item.valid_until.as_ref().map_or(Value::Null, moment);
+                    let ends = item.valid_until.map_or(Ok(Value::Null), |at| moment(&at, answer.mark));
                     provider(run, item.arn, "saml", ends, answer.mark);
                 }
             }
@@ -133,7 +133,9 @@ async fn providers(session: &Session, run: &mut RunBuilder) {
     }
     match ask(&session.wire, session.iam.list_open_id_connect_providers().send()).await {
         Ok((output, answer)) => match output.open_id_connect_provider_list {
-            Some(list) => list.into_iter().for_each(|item| provider(run, item.arn, "oidc", Value::Null, answer.mark)),
+            Some(list) => {
+                list.into_iter().for_each(|item| provider(run, item.arn, "oidc", Ok(Value::Null), answer.mark))
+            }
             None => {
                 let unread = answer.mark.malformed("OpenIDConnectProviderList is missing from the answer");
                 run.missing(&unread, &[PROVIDER]);
@@ -143,13 +145,13 @@ async fn providers(session: &Session, run: &mut RunBuilder) {
     }
 }
 
-fn provider(run: &mut RunBuilder, arn: Option<String>, protocol: &str, valid_until: Value, mark: Mark) {
+fn provider(run: &mut RunBuilder, arn: Option<String>, protocol: &str, ends: Result<Value, Unread>, mark: Mark) {
     let Some(arn) = arn else {
         run.missing(&mark.malformed("an identity provider without an ARN"), &[PROVIDER]);
         return;
     };
     let mut found = Found::new(PROVIDER, arn.as_str(), arn.split_once('/').map_or(arn.as_str(), |(_, name)| name));
-    found.from(mark).read("arn", arn.as_str()).read("protocol", protocol).read("valid_until", valid_until);
+    found.from(mark).read("arn", arn.as_str()).read("protocol", protocol).set("valid_until", ends);
     run.found(found);
 }
 
@@ -168,9 +170,10 @@ async fn certificates(
         for item in page.server_certificate_metadata_list {
             let mut found = Found::new(CERTIFICATE, item.server_certificate_id, item.server_certificate_name);
             let missing = |name: &str| answer.mark.malformed(format!("{name} is missing from the answer"));
+            let dated = |at: aws_smithy_types::DateTime| moment(&at, answer.mark);
             found.from(answer.mark).read("arn", item.arn);
-            found.set("uploaded", item.upload_date.as_ref().map(moment).ok_or_else(|| missing("UploadDate")));
-            found.set("expires", item.expiration.as_ref().map(moment).ok_or_else(|| missing("Expiration")));
+            found.set("uploaded", item.upload_date.ok_or_else(|| missing("UploadDate")).and_then(dated));
+            found.set("expires", item.expiration.ok_or_else(|| missing("Expiration")).and_then(dated));
             run.found(found);
         }
     });

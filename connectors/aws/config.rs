@@ -268,6 +268,8 @@ impl Config {
         let own = self.own_accounts.iter().chain(self.accounts.iter().map(|account| &account.id));
         Ok(Estate {
             region: self.region.clone(),
+            // Beside `endpoint_url` the region may be one that is not known here. Then the partition says only which
+            // region requests are signed for; where that is the wrong one, AWS refuses them, and all of it is a gap.
             partition: Partition::of(&self.region).unwrap_or_default(),
             addresses: self.addresses().ok_or_else(|| settings("the region is not known"))?,
             profile: self.profile.clone(),

@@ -72,7 +72,8 @@ fn root(row: Row<'_>, session: &Session, report: &Report) -> Result<Found, Unrea
 /// The report knows a user by name and by the moment of creation only; both together are the same user for ever.
 fn user(row: Row<'_>, name: &str, report: &Report, index: &mut Index, run: &mut RunBuilder) -> Result<(), Unread> {
     let (arn, created) = (row.text("arn")?, row.moment("user_creation_time")?);
-    let id = format!("{arn} of {}", created.as_str().unwrap_or_default());
+    let made = created.as_str().ok_or_else(|| report.mark.malformed("a user without the moment of creation"))?;
+    let id = format!("{arn} of {made}");
     index.add(Subject::User(name.to_owned()), USER_ROW, &id);
     let mut found = Found::new(USER_ROW, id, name);
     found.from(report.mark).read("report_generated", report.generated.clone());

@@ -136,10 +136,10 @@ fn listed_unread(unreached: Unreached, fields: &[&'static str], run: &mut RunBui
     run.found(found);
 }
 
-/// A moment as evidence holds it.
-fn moment(at: &aws_smithy_types::DateTime) -> Value {
-    let millis = at.to_millis().unwrap_or_default();
-    Value::from(domain::Timestamp::from_millis(millis).to_string())
+/// A moment as evidence holds it; malformed beyond the years that it can hold.
+fn moment(at: &aws_smithy_types::DateTime, mark: Mark) -> Result<Value, Unread> {
+    let millis = at.to_millis().map_err(|_| mark.malformed("a moment beyond all years"))?;
+    Ok(Value::from(domain::Timestamp::from_millis(millis).to_string()))
 }
 
 #[cfg(test)]

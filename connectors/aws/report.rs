@@ -37,7 +37,8 @@ impl Report {
         let mark = answer.mark;
         let missing = |name: &str| mark.malformed(format!("{name} is missing from the answer"));
         let content = output.content.ok_or_else(|| missing("Content"))?;
-        let generated = output.generated_time.as_ref().map(moment).ok_or_else(|| missing("GeneratedTime"))?;
+        let generated = output.generated_time.ok_or_else(|| missing("GeneratedTime"))?;
+        let generated = moment(&generated, mark)?;
         Report::parse(content.as_ref(), generated, mark)
     }
 

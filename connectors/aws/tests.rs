@@ -413,6 +413,42 @@ async fn a_policy_that_cannot_be_read_leaves_open_who_holds_full_rights() {
 }
 
 #[tokio::test]
+async fn a_list_of_an_item_that_is_left_out_was_not_read_and_an_empty_one_was() {
+    let without = |list: &'static str, first: &'static str| {
+        changed(DETAILS, move |body| {
+            let (before, item) = body.split_once(first).unwrap();
+            let from = item.find(&format!("<{list}")).unwrap();
+            let (head, rest) = item.split_at(from);
+            let end = match rest.strip_prefix(&format!("<{list}/>")) {
+                Some(after) => after,
+                None => rest.split_once(&format!("</{list}>")).unwrap().1,
+            };
+            format!("{before}{first}{head}{end}")
+        })
+    };
+    let rights = |run: &CollectionRun| resources(run, spec::ACCOUNT)[NUMBER]["admin_principal_arns"].clone();
+    for (list, item) in [
+        ("GroupList", "<UserDetailList>"),
+        ("AttachedManagedPolicies", "<UserDetailList>"),
+        ("GroupPolicyList", "<GroupDetailList>"),
+        ("AttachedManagedPolicies", "<GroupDetailList>"),
+        ("RolePolicyList", "<RoleDetailList>"),
+        ("AttachedManagedPolicies", "<RoleDetailList>"),
+        ("PolicyVersionList", "<Policies>"),
+    ] {
+        let run = without(list, item).run("access").await;
+        let read = rights(&run);
+        assert!(matches!(read, Field::Unread(GapReason::Malformed, _)), "{list} of {item}: {read:?}");
+    }
+    let run = without("GroupList", "<UserDetailList>").run("access").await;
+    let unread = |fields: &&BTreeMap<String, Field>| matches!(fields["groups"], Field::Unread(GapReason::Malformed, _));
+    assert_eq!(resources(&run, spec::USER).into_values().filter(unread).count(), 1, "of that user alone");
+    // AWS leaves this one out of a user who has none.
+    let run = without("UserPolicyList", "<UserDetailList>").run("access").await;
+    assert_eq!((run.outcome, matches!(rights(&run), Field::Read(_))), (Outcome::Collected, true), "{:#?}", run.gaps);
+}
+
+#[tokio::test]
 async fn throttled_in_the_body_of_an_answer_is_throttled() {
     let slow = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>\
         </ErrorResponse>";

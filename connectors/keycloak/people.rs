@@ -58,8 +58,9 @@ struct People {
 
 struct Person {
     name: String,
-    /// Keycloak's own word in the list that a one-time code is set up.
-    totp: bool,
+    /// Keycloak's own word in the list that a one-time code is set up. Every person of its list has it, whether set up or
+    /// not, though its description leaves the member optional; without it the list of credentials is held against nothing.
+    totp: Result<bool, Unread>,
 }
 
 async fn people(session: &Session<'_>, run: &mut RunBuilder) -> People {
@@ -98,7 +99,7 @@ fn person(value: &Value, mark: Mark) -> Result<(String, Person, Found), Unread> 
     // Keycloak leaves the address out of an account that has none.
     found.set("email", user.get("email").map_or(Ok(Value::Null), |_| user.text("email").map(Value::from)));
     found.set("email_verified", user.bool("emailVerified"));
-    let totp = user.bool("totp").unwrap_or(false);
+    let totp = user.bool("totp");
     Ok((id.to_owned(), Person { name: name.to_owned(), totp }, found))
 }
 
@@ -339,7 +340,7 @@ async fn administrator(session: &Session<'_>, people: &People, holder: Holder, h
             _ => Ok(looks_like_one),
         },
     );
-    let credentials = credentials(session, &holder.id, listed.is_some_and(|person| person.totp)).await;
+    let credentials = credentials(session, &holder.id, listed.map_or(Ok(false), |person| person.totp.clone())).await;
     if let Ok(credentials) = &credentials {
         found.from(credentials.mark);
     }
@@ -355,8 +356,10 @@ struct Credentials {
     mark: Mark,
 }
 
-/// `totp` is what the list of people says; a list of credentials without one would contradict it.
-async fn credentials(session: &Session<'_>, id: &str, totp: bool) -> Result<Credentials, Unread> {
+/// `totp` is what the list of people says; a list of credentials without one would contradict it. A service account is not
+/// in that list.
+async fn credentials(session: &Session<'_>, id: &str, totp: Result<bool, Unread>) -> Result<Credentials, Unread> {
+    let totp = totp?;
     let answer = session.get(&CREDENTIALS, &["users", id, "credentials"], &[]).await?;
     session.allowed("users", answer.mark).await?;
     let value = answer.json()?;

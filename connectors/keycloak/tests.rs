@@ -242,6 +242,25 @@ async fn a_role_of_another_client_that_holds_an_administrator_role_makes_adminis
 }
 
 #[tokio::test]
+async fn where_the_list_of_people_says_nothing_of_one_time_codes_credentials_are_held_against_nothing_and_unread() {
+    let (mixed, people) = (fixture("mixed"), "/users?first=0&max=100&briefRepresentation=true");
+    let mut silent = list(&mixed, people);
+    silent.iter_mut().for_each(|person| drop(person.as_object_mut().unwrap().remove("totp").unwrap()));
+    let own = Fixture::default().with("GET", &format!("{BASE}{people}"), 200, &json!(silent).to_string());
+    let run = Harness::new(own.then(mixed), |url| Box::new(config(url))).run("people").await;
+    let admins = resources(&run, "keycloak.admin");
+    let (services, persons): (Vec<_>, Vec<_>) =
+        admins.values().partition(|fields| value(fields, "service_account") == true);
+    assert!(!services.is_empty() && !persons.is_empty());
+    for fields in services {
+        assert!(value(fields, "credential_types").is_array(), "no person, so in no list");
+    }
+    for fields in persons {
+        assert!(matches!(fields["credential_types"], Field::Unread(GapReason::Malformed, _)), "{fields:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_steps_that_can_run_are_those_of_the_bound_flow() {
     for (folder, strong) in [("good", true), ("bad", false), ("mixed", false)] {
         let run = harness(folder).run("realm").await;
