@@ -21,14 +21,10 @@ pub struct Approved {
     /// People who are no members and may use a repository, each with the end of the approval. An empty list approves
     /// nobody. Left out: there is no register, and whether somebody is approved stays undetermined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &serde_json::json!([
-        {"login": "contractor", "repository": "api", "until": "2027-03-31", "by": "head of platform"}
-    ]))]
     pub outside_collaborators: Option<Vec<ApprovedPerson>>,
     /// GitHub Apps that may hold rights to change things. An empty list approves none. Left out: there is no register, and
     /// whether an App is approved stays undetermined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &serde_json::json!([{"slug": "renovate", "by": "head of platform"}]))]
     pub apps: Option<Vec<ApprovedApp>>,
 }
 
@@ -37,13 +33,16 @@ pub struct Approved {
 #[serde(deny_unknown_fields)]
 pub struct ApprovedPerson {
     /// Who is approved, by the name on GitHub.
+    #[schemars(example = &"contractor")]
     pub login: String,
     /// For which repository, by its name without the organisation's; `*` stands for any characters, alone for all of them.
+    #[schemars(example = &"api")]
     pub repository: String,
     /// The last day of the approval, to its end in UTC.
-    #[schemars(extend("format" = "date"))]
+    #[schemars(extend("format" = "date"), example = &"2027-03-31")]
     pub until: String,
     /// Who approved it.
+    #[schemars(example = &"head-of-platform")]
     pub by: String,
 }
 
@@ -52,12 +51,14 @@ pub struct ApprovedPerson {
 #[serde(deny_unknown_fields)]
 pub struct ApprovedApp {
     /// The App, as it stands at the end of its page's address: `https://github.com/apps/renovate`.
+    #[schemars(example = &"renovate")]
     pub slug: String,
     /// The last day of the approval, to its end in UTC. Left out: as long as it stands here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date"))]
+    #[schemars(extend("format" = "date"), example = &"2027-03-31")]
     pub until: Option<String>,
     /// Who approved it.
+    #[schemars(example = &"head-of-platform")]
     pub by: String,
 }
 
