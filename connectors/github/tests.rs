@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{CollectionRun, Field, Gap, GapReason, Outcome};
-use kit::testing::{Fixture, Harness, check_kind};
-use kit::{AnySource, Common, ConnectError, FieldProblem, Kind, Manners, SecretError, SecretRef, Secrets, Transport};
+use kit::testing::{ConnectedBy, Fixture, Harness, OneSecret, check_kind};
+use kit::{AnySource, Kind, SecretRef};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -133,50 +133,16 @@ fn unread(field: &Field) -> GapReason {
     }
 }
 
-/// The source signed in as an App whose key is made here, so that none lies in the repository.
-struct AsApp(Config, String);
-
-impl AsApp {
-    fn new(url: Url, pem: &str) -> Self {
-        let private_key = Some(SecretRef::Env("GITHUB_APP_KEY".to_owned()));
-        let (app_id, installation_id) = (Some(2218), Some(25_381));
-        AsApp(Config { app_id, installation_id, private_key, token: None, ..config(url) }, pem.to_owned())
-    }
+/// The source signed in as an App with this key.
+fn signed_in_as_app(url: Url, pem: &str) -> ConnectedBy<Config> {
+    let private_key = Some(SecretRef::Env("GITHUB_APP_KEY".to_owned()));
+    let (app_id, installation_id) = (Some(2218), Some(25_381));
+    let key = OneSecret(pem.into());
+    let config = Config { app_id, installation_id, private_key, token: None, ..config(url) };
+    ConnectedBy::new(config, move |config, _| AnySource::connect(config, &key))
 }
 
-struct Key<'a>(&'a str);
-
-impl Secrets for Key<'_> {
-    fn resolve(&self, _: &SecretRef) -> Result<SecretString, SecretError> {
-        Ok(self.0.into())
-    }
-}
-
-impl AnySource for AsApp {
-    fn kind(&self) -> Kind {
-        self.0.kind()
-    }
-    fn id(&self) -> Result<domain::SourceId, domain::IdError> {
-        self.0.id()
-    }
-    fn common(&self) -> Common<'_> {
-        AnySource::common(&self.0)
-    }
-    fn problems(&self) -> Vec<FieldProblem> {
-        self.0.problems()
-    }
-    fn manners(&self) -> Manners {
-        self.0.manners()
-    }
-    fn transport(&self) -> Transport {
-        AnySource::transport(&self.0)
-    }
-    fn connect(&self, _: &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> {
-        AnySource::connect(&self.0, &Key(&self.1))
-    }
-}
-
-/// A new private key in the form in which GitHub gives one out.
+/// A new private key in the form in which GitHub gives one out, so that none lies in the repository.
 fn pem() -> String {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use base64::Engine;
@@ -195,7 +161,7 @@ fn as_app(change: Value, fixture: Fixture) -> Harness {
     token.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
     let fixture = Fixture::default().with("POST", target, 201, &token.to_string()).then(fixture);
     let pem = pem();
-    Harness::new(fixture, move |url| Box::new(AsApp::new(url, &pem)))
+    Harness::new(fixture, move |url| Box::new(signed_in_as_app(url, &pem)))
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{CollectionRun, Field, Gap, GapReason, Outcome};
-use kit::testing::{Fixture, Harness, check_kind};
-use kit::{AnySource, Common, ConnectError, FieldProblem, Kind, Manners, SecretRef, Secrets, Transport};
+use kit::testing::{ConnectedBy, Fixture, Harness, check_kind};
+use kit::{AnySource, Kind, SecretRef};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -68,35 +68,14 @@ fn expected(name: &str) -> String {
 }
 
 /// The same source in small pages, so that lists have pages that can be lost.
-struct SmallPages(Config);
-
-impl AnySource for SmallPages {
-    fn kind(&self) -> Kind {
-        self.0.kind()
-    }
-    fn id(&self) -> Result<domain::SourceId, domain::IdError> {
-        self.0.id()
-    }
-    fn common(&self) -> Common<'_> {
-        AnySource::common(&self.0)
-    }
-    fn problems(&self) -> Vec<FieldProblem> {
-        self.0.problems()
-    }
-    fn manners(&self) -> Manners {
-        self.0.manners()
-    }
-    fn transport(&self) -> Transport {
-        AnySource::transport(&self.0)
-    }
-    fn connect(&self, _: &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> {
-        let Config { url, realm, client_id, .. } = self.0.clone();
-        Ok(Box::new(Realm { url, realm, client_id, client_secret: "a-secret-for-tests".into(), page: 6 }))
-    }
-}
-
 fn in_small_pages() -> Harness {
-    Harness::new(fixture("mixed"), |url| Box::new(SmallPages(config(url)))).may_be_empty(&[
+    let small = |url| {
+        Box::new(ConnectedBy::new(config(url), |config, _| {
+            let Config { url, realm, client_id, .. } = config.clone();
+            Ok(Box::new(Realm { url, realm, client_id, client_secret: "a-secret-for-tests".into(), page: 6 }))
+        })) as Box<dyn AnySource>
+    };
+    Harness::new(fixture("mixed"), small).may_be_empty(&[
         // Keycloak counts neither the holders of a role nor the members or children of a group.
         spec::ROLE_USERS.name,
         spec::ROLE_GROUPS.name,

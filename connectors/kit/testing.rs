@@ -5,7 +5,7 @@
 //! same answers. It demands a gap for each, never silence, and that nothing unread becomes a value.
 
 mod stand_ins;
-pub use stand_ins::{FixedClock, FullWait, MemoryBodies, NoSecrets, OneSecret, surroundings};
+pub use stand_ins::{ConnectedBy, FixedClock, FullWait, MemoryBodies, NoSecrets, OneSecret, surroundings};
 
 mod evidence;
 pub use evidence::{MemoryEvidence, Wrong};

@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{BodyId, Clock, Timestamp};
+use domain::{BodyId, Clock, IdError, SourceId, Timestamp};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::MemoryEvidence;
-use crate::{BodySink, Budgets, Clients, Jitter, Limits, SecretError, SecretRef, Secrets, SinkError, Surroundings};
+use crate::{
+    AnySource, BodySink, Budgets, Clients, Common, ConnectError, Connector, FieldProblem, Jitter, Kind, Limits,
+    Manners, SecretError, SecretRef, Secrets, SinkError, SourceConfig, Surroundings, Transport,
+};
 
 /// A clock that always tells the same time.
 #[derive(Clone, Copy, Debug)]
@@ -102,5 +105,49 @@ pub fn surroundings(bodies: MemoryBodies) -> Surroundings {
             ..Limits::default()
         },
         cancel: CancellationToken::new(),
+    }
+}
+
+/// Makes the connector of a source in a way of a test's own.
+type Connect<C> = dyn Fn(&C, &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> + Send + Sync;
+
+/// A source whose connector a test makes in its own way: with smaller pages, or a key that is made there. All else is as
+/// its settings say.
+pub struct ConnectedBy<C> {
+    config: C,
+    connect: Box<Connect<C>>,
+}
+
+impl<C> ConnectedBy<C> {
+    /// The source of these settings, connected by `connect`.
+    pub fn new(
+        config: C,
+        connect: impl Fn(&C, &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> + Send + Sync + 'static,
+    ) -> Self {
+        ConnectedBy { config, connect: Box::new(connect) }
+    }
+}
+
+impl<C: SourceConfig> AnySource for ConnectedBy<C> {
+    fn kind(&self) -> Kind {
+        self.config.kind()
+    }
+    fn id(&self) -> Result<SourceId, IdError> {
+        self.config.id()
+    }
+    fn common(&self) -> Common<'_> {
+        AnySource::common(&self.config)
+    }
+    fn problems(&self) -> Vec<FieldProblem> {
+        self.config.problems()
+    }
+    fn manners(&self) -> Manners {
+        self.config.manners()
+    }
+    fn transport(&self) -> Transport {
+        AnySource::transport(&self.config)
+    }
+    fn connect(&self, secrets: &dyn Secrets) -> Result<Box<dyn Connector>, ConnectError> {
+        (self.connect)(&self.config, secrets)
     }
 }

@@ -11,6 +11,7 @@ OpenAPI 3.0 says `nullable`, which JSON Schema does not know: it becomes one mor
 import json
 import sys
 
+# What the connector declares (connectors/github/spec.rs), and a repository alone.
 PATHS = {
     "get": [
         "/orgs/{org}",
@@ -112,4 +113,5 @@ def main():
     print()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,41 +1,27 @@
 #!/usr/bin/env python3
 """Cuts GitHub's description of its REST API down to what the connector could read, so that Prism starts in seconds.
 
-    cut_github.py ghec.json > small.json
+    cut_for_prism.py ghec.json > small.json
 
-Kept are the GET operations of the paths below, and of the components only what they reach. Answers are offered under
-GitHub's own media type too: the description names only application/json, and a client asks for the other, as GitHub's
-manual tells it to (https://docs.github.com/rest/using-the-rest-api/getting-started-with-the-rest-api#media-types).
+Kept are the operations that `tests/world/published/cut_github.py` lists, and of the components only what they reach.
+Answers are offered under GitHub's own media type too: the description names only application/json, and a client asks for
+the other, as GitHub's manual tells it to
+(https://docs.github.com/rest/using-the-rest-api/getting-started-with-the-rest-api#media-types).
 The membership that is still pending in its example is an active one here.
 """
 
 import json
 import sys
+from pathlib import Path
 
 JSON, GITHUB = "application/json", "application/vnd.github+json"
-# What the connector declares (connectors/github/spec.rs), and what Prism's own script asks to see whether it is up.
-PATHS = [
-    "/meta",
-    "/orgs/{org}",
-    "/orgs/{org}/actions/permissions",
-    "/orgs/{org}/actions/permissions/workflow",
-    "/orgs/{org}/audit-log",
-    "/orgs/{org}/code-security/configurations/defaults",
-    "/orgs/{org}/hooks",
-    "/orgs/{org}/installations",
-    "/orgs/{org}/members",
-    "/orgs/{org}/outside_collaborators",
-    "/orgs/{org}/repos",
-    "/repos/{owner}/{repo}/branches/{branch}/protection",
-    "/repos/{owner}/{repo}/code-scanning/analyses",
-    "/repos/{owner}/{repo}/code-scanning/default-setup",
-    "/repos/{owner}/{repo}/collaborators",
-    "/repos/{owner}/{repo}/rules/branches/{branch}",
-    "/repos/{owner}/{repo}/vulnerability-alerts",
-    "/user/memberships/orgs/{org}",
-]
-# The one call of the REST API that is no GET: an App asks for its token.
-POST = ["/app/installations/{installation_id}/access_tokens"]
+# Nothing is written beside the other script.
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "world" / "published"))
+from cut_github import PATHS  # noqa: E402, the one list of what the connector could read
+
+# What Prism's own script asks to see whether it is up.
+UP = "/meta"
 
 
 def offered_twice(node):
@@ -79,11 +65,10 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         whole = json.load(file)
     paths = {}
-    for path in PATHS + POST:
+    for method, path in [(method, path) for method, those in PATHS.items() for path in those] + [("get", UP)]:
         described = whole["paths"].get(path)
         if described is None:
-            sys.exit(f"cut_github: {path} is not described any more")
-        method = "post" if path in POST else "get"
+            sys.exit(f"cut_for_prism: {path} is not described any more")
         paths[path] = {key: described[key] for key in (method, "parameters") if key in described}
     found = set()
     reached(paths, whole["components"], found)
