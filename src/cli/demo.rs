@@ -46,6 +46,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Who drifts.
 const ACTOR: &str = "dora";
 
+/// What the organisation says of accounts that no verified address links: services, and one that nobody remembers.
+const ACCOUNTS: &str = "\
+- {account: github:acme/acme-bot, service: true, owner: platform team, reason: merges updates of dependencies}
+- {account: github:acme/ghost-gustav, identity: gustav@acme.example}
+- {account: aws:acme/deploy-bot, service: true, owner: platform team, reason: puts releases onto the servers}
+- {account: aws:acme/evidenced-reader, service: true, owner: cloud team, reason: reads for the evidence}
+";
+/// The account of somebody who has left; it is told by name.
+const LEAVER: &str = "olaf-acme";
+
 /// How often a daemon is started again because its port was taken in the moment before it listened.
 const STARTS: usize = 5;
 
@@ -140,18 +150,19 @@ fn prepare(data: &Path, fresh: bool) -> anyhow::Result<bool> {
         fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))?;
     } else if known {
         anyhow::ensure!(data.join("demo.secret").exists(), "{} holds a ledger that no demo made", data.display());
-        write_secrets(data)?;
+        write_files(data)?;
         return Ok(true);
     }
     app::init(data, &config::Settings::default(), Some("acme-demo"))?;
-    write_secrets(data)?;
+    write_files(data)?;
     Ok(false)
 }
 
-fn write_secrets(data: &Path) -> std::io::Result<()> {
+fn write_files(data: &Path) -> std::io::Result<()> {
     fs::write(data.join("demo.secret"), world::READER_SECRET)?;
     fs::write(data.join("demo.aws"), world::AWS_SECRET_KEY)?;
     fs::write(data.join("demo.github"), world::GITHUB_TOKEN)?;
+    fs::write(data.join("demo.accounts"), ACCOUNTS)?;
     // The receiver's secret, in the form of Standard Webhooks; nothing but this demo's own receiver knows it.
     fs::write(data.join("demo.hook"), "whsec_ZGVtbyBvbmx5OiBub3QgYSBzZWNyZXQgYXQgYWxs")
 }
@@ -174,7 +185,10 @@ fn settings_text(data: &Path, url: &str, approved: &serde_json::Value, ports: Po
          token: {{file: {data}/demo.github}}\n    audit_log: true\n    verified_emails: true\n    \
          approved: {approved}\n    \
          schedules: {{organisation: '{SLOW_BEAT}', people: '{SLOW_BEAT}', outside: '{SLOW_BEAT}', \
-         repositories: '{SLOW_BEAT}'}}\n\
+         repositories: '{SLOW_BEAT}'}}\n  \
+         accounts:\n  - name: acme\n    owner: identity team\n    identities: [keycloak:acme]\n    \
+         accounts: [github:acme, aws:acme]\n    mapping: {data}/demo.accounts\n    \
+         schedules: {{holders: '{SLOW_BEAT}'}}\n\
          alerts:\n  receivers:\n  - name: demo-receiver\n    webhook:\n      url: {url}/hook\n      \
          secret: {{file: {data}/demo.hook}}\n      allow_private: true\n",
         world::REALM,
@@ -338,7 +352,8 @@ impl<'a> Story<'a> {
     /// The story: a first look at every source, two drifts, their alerts, the drifts undone, the resolves.
     fn tell(&mut self, world: &World) -> anyhow::Result<()> {
         let first = self.next;
-        let kinds = connectors::KINDS.iter().filter(|kind| ["keycloak", "aws", "github"].contains(&kind.name));
+        let watched = ["keycloak", "aws", "github", "accounts"];
+        let kinds = connectors::KINDS.iter().filter(|kind| watched.contains(&kind.name));
         let streams: usize = kinds.map(|kind| kind.collectors.len()).sum();
         let mut seen = BTreeSet::new();
         self.follow("the first look", |fact| {
@@ -355,6 +370,7 @@ impl<'a> Story<'a> {
                 &format!("{n} deviations were already here: recorded, one summary sent for each stream, nobody paged"),
             );
         }
+        self.leaver()?;
         let written = self.next - first;
         self.line(
             "ledger",
@@ -549,6 +565,20 @@ impl<'a> Story<'a> {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(None)
+    }
+
+    /// Tells of one who was there before: somebody left, and an account of theirs stayed.
+    fn leaver(&self) -> anyhow::Result<()> {
+        let open = self.get::<web::Listing<Alert>>("deviations?limit=1000")?.map(|list| list.items).unwrap_or_default();
+        if let Some(alert) =
+            open.iter().find(|alert| alert.subject == LEAVER && alert.stream.source().kind() == "accounts")
+        {
+            let at = alert.is.as_ref().map_or_else(String::new, |is| format!("   {}", is.address));
+            let said =
+                format!("olaf can no longer sign in at Keycloak, and his account {LEAVER} is still on GitHub{at}");
+            self.line("leaver", &said);
+        }
+        Ok(())
     }
 
     fn deviates(&self, alert: &Alert) {
