@@ -14,7 +14,7 @@ use domain::{Duration, Timestamp, in_full};
 use kit::http::{HeaderMap, HeaderValue, Method, header};
 use kit::outbound::Outbound;
 use sha2::{Digest, Sha256};
-use store::rows::{AuthorityRow, key};
+use store::rows::{AuthorityRow, KeyRow, key};
 use store::{Dated, Random, Read, Store, StoreError, fold};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ const SOONEST_RETRY: Duration = Duration::from_secs(1);
 const LATEST_RETRY: Duration = Duration::from_secs(300);
 /// Settings are looked at again at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Two signing keys sign together for this long where no authority is asked.
+const WITHOUT_AUTHORITY: Duration = Duration::from_secs(86_400);
 /// A time that differs from ours by more than this is worth a line in the log.
 const APART: Duration = Duration::from_secs(60);
 
@@ -120,7 +122,20 @@ impl Anchoring {
         if !said.is_empty() && self.record(said).await? {
             self.daemon.news.notify_one();
         }
+        self.retire_key(&known, now).await?;
         Ok(wanted.iter().map(|authority| due_at(self, &known, authority, now)).min())
+    }
+
+    /// Retires the older of two signing keys once what both have signed is dated from outside.
+    async fn retire_key(&self, known: &BTreeMap<String, AuthorityRow>, now: Timestamp) -> Result<(), StoreError> {
+        let row = self.daemon.blocking(|daemon| daemon.store.key_row()).await?;
+        let Some(row) = row.filter(|row| overlapped(row, known, now)) else { return Ok(()) };
+        match self.daemon.blocking(|daemon| daemon.store.retire_key()).await {
+            Ok(receipt) => tracing::info!(named = row.entry, entry = receipt.entry, "the older signing key is retired"),
+            Err(StoreError::DiskFull(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Asks them all at once, and remembers who failed.
@@ -214,6 +229,17 @@ fn known(store: &Store) -> Result<BTreeMap<String, AuthorityRow>, StoreError> {
     let rows = store.index().scan(key::AUTHORITIES, None, usize::MAX).map_err(|e| failed(&e))?;
     let rows = rows.iter().map(|(_, bytes)| fold::read::<AuthorityRow>(bytes).map(|row| (row.name.clone(), row)));
     rows.collect::<Result<_, _>>().map_err(|e| failed(&e))
+}
+
+/// Whether two keys have signed together for long enough: until an outside authority has dated a checkpoint that both have
+/// signed, so that nobody can date back what the older one signs later. Where no authority is asked, for a day.
+fn overlapped(row: &KeyRow, known: &BTreeMap<String, AuthorityRow>, now: Timestamp) -> bool {
+    let mut asked = known.values().filter(|authority| authority.every.is_some()).peekable();
+    let dated = match asked.peek() {
+        None => now.since(row.at) >= WITHOUT_AUTHORITY,
+        Some(_) => asked.any(|authority| authority.last.as_ref().is_some_and(|last| last.anchor.head.size > row.entry)),
+    };
+    row.both && dated
 }
 
 /// What the ledger has to be told of the settings: authorities that are new, have changed, or were taken out.

@@ -34,6 +34,11 @@ pub fn init(data: &Path, settings: &Settings, origin: Option<&str>) -> Result<St
     Ok(origin)
 }
 
+/// Gives the ledger of a data directory another signing key. No daemon may hold it.
+pub fn rotate_key(data: &Path, settings: &Settings) -> Result<store::Rotated, store::RotateError> {
+    store::rotate_key(options(data, settings, None))
+}
+
 /// Opens the store of a data directory.
 pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
     let wanted = bad.crash_at.is_some() || bad.room_in.is_some();

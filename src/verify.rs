@@ -173,7 +173,6 @@ impl Audit<'_> {
                     self.body(number, body)?;
                 }
             }
-            Fact::Genesis(genesis) => self.gathered.keys.extend(genesis.key.parse().ok()),
             Fact::Authority(authority) => {
                 if let Some(every) = authority.every {
                     self.gathered.every.insert(authority.name.clone(), every);

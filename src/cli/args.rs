@@ -216,7 +216,8 @@ pub struct VerifyArgs {
     /// A checkpoint that you kept: proves that nothing before it was changed or removed since
     #[arg(long, value_name = "FILE")]
     pub pin: Option<PathBuf>,
-    /// The verifier key you were given, one line [default: the one in entry 0, which proves less]
+    /// The verifier key you were given, one line, be it the first or a later one of the ledger; lines with # before them do
+    /// not count [default: the one in entry 0, which proves less]
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
     /// Certificates (PEM) that you trust to vouch for the authorities that date the ledger; may be given several times
@@ -250,8 +251,14 @@ pub struct LedgerArgs {
 /// `ledger …`
 #[derive(Subcommand, Debug)]
 pub enum LedgerCommand {
-    /// Print the verifier key, one line: hand it to whoever verifies, by another way than the evidence
+    /// Print the verifier keys: the one in force first, then those before it, each with the entries it signs for. Hand
+    /// the first to whoever verifies, by another way than the evidence; who has an older one can follow from there
     Key,
+    /// Print a trust policy (C2SP tlog-policy) for other people's verifiers: the keys whose checkpoints to accept
+    Policy,
+    /// Give the ledger another signing key. The daemon must not run. Both keys sign until an outside authority (anchors)
+    /// has dated what both have signed, or for a day where there is none; the running daemon then retires the older one
+    RotateKey,
     /// Write the ledger as C2SP tlog-tiles: tiles, entry bundles, checkpoint. Reads beside a running daemon; run it
     /// again to carry on what was interrupted or has grown
     Export {

@@ -5,30 +5,33 @@ use std::path::Path;
 
 use anyhow::Context;
 use ledger::disk::replace;
-use ledger::{Progress, Reader, RealDisk, SignedCheckpoint, VerifierKey};
+use ledger::{KeyRange, KeyRing, Progress, Reader, RealDisk, SignedCheckpoint};
 
 use super::Exit;
 use super::args::{Cli, LedgerArgs, LedgerCommand};
 use super::output::Output;
 use super::read::{data_dir, load, settings_path};
+use crate::app;
+use crate::config::Settings;
 
 /// `evidenced ledger …`
 pub(super) fn ledger(cli: &Cli, args: &LedgerArgs, out: &Output) -> anyhow::Result<Exit> {
-    let reader = reader(cli, out)?;
     match &args.command {
-        LedgerCommand::Key => print_key(&reader, out),
-        LedgerCommand::Export { tiles } => export(&reader, tiles, out),
+        LedgerCommand::Key => print_keys(&reader(cli, out)?, out),
+        LedgerCommand::Policy => print_policy(&reader(cli, out)?, out),
+        LedgerCommand::RotateKey => rotate_key(cli, out),
+        LedgerCommand::Export { tiles } => export(&reader(cli, out)?, tiles, out),
     }
 }
 
 /// `evidenced show ENTRY --proof FILE`: an entry, byte for byte, and beside it the proof that it is in the ledger.
 pub(super) fn write_proof(cli: &Cli, entry: u64, file: &Path, out: &Output) -> anyhow::Result<Exit> {
     let reader = reader(cli, out)?;
-    let (key, head) = signed_head(&reader)?;
+    let (ring, head) = signed_head(&reader)?;
     let size = head.checkpoint.size;
     anyhow::ensure!(entry < size, "there is no entry #{entry}; the ledger holds {size} entries, from #0");
     let (bytes, proof) = (reader.entry(entry)?, reader.tlog_proof(entry)?);
-    proof.verify(&bytes, &[key]).context("the proof does not hold")?;
+    proof.verify(&bytes, &ring.at(size)).context("the proof does not hold")?;
     let mut name = file.file_name().context("the proof needs a file name")?.to_owned();
     name.push(".tlog-proof");
     let beside = file.with_file_name(name);
@@ -59,20 +62,67 @@ fn reader(cli: &Cli, out: &Output) -> anyhow::Result<Reader> {
     Ok(Reader::open(&layout.ledger()))
 }
 
-fn print_key(reader: &Reader, out: &Output) -> anyhow::Result<Exit> {
-    let (key, head) = signed_head(reader)?;
-    out.line(key.to_string());
-    out.fact(&serde_json::json!({ "origin": head.checkpoint.origin, "key": key.to_string() }));
+fn print_keys(reader: &Reader, out: &Output) -> anyhow::Result<Exit> {
+    let (ring, head) = signed_head(reader)?;
+    let range = |range: &KeyRange| {
+        let until = range.until.map_or_else(|| "on".to_owned(), |until| format!("to {until}"));
+        format!("signs checkpoints over {} entries {until}", range.from)
+    };
+    for (place, key) in ring.keys().iter().rev().enumerate() {
+        if ring.keys().len() > 1 {
+            out.line(format!("# {}", range(key)));
+        }
+        out.line(format!("{}{}", if place == 0 { "" } else { "# " }, key.key));
+    }
+    let latest = ring.keys().last().map(|range| range.key.to_string());
+    let keys: Vec<_> = ring
+        .keys()
+        .iter()
+        .map(|range| serde_json::json!({ "key": range.key.to_string(), "from": range.from, "until": range.until }))
+        .collect();
+    out.fact(&serde_json::json!({ "origin": head.checkpoint.origin, "key": latest, "keys": keys }));
     Ok(Exit::Ok)
 }
 
-/// The key that the first entry names, and the checkpoint that it signed last.
-fn signed_head(reader: &Reader) -> anyhow::Result<(VerifierKey, SignedCheckpoint)> {
+fn print_policy(reader: &Reader, out: &Output) -> anyhow::Result<Exit> {
+    let (ring, head) = signed_head(reader)?;
+    out.line(format!("# Whose checkpoints of {} to accept (c2sp.org/tlog-policy).", head.checkpoint.origin));
+    for range in ring.keys() {
+        match range.until {
+            None => out.line(format!("log {}", range.key)),
+            // The format knows no sizes, so a key at its end cannot be listed without being trusted for ever.
+            Some(until) => out.line(format!("# retired, for checkpoints over at most {until} entries: {}", range.key)),
+        }
+    }
+    out.line("quorum none");
+    let logs: Vec<String> =
+        ring.keys().iter().filter(|range| range.until.is_none()).map(|range| range.key.to_string()).collect();
+    out.fact(&serde_json::json!({ "origin": head.checkpoint.origin, "logs": logs, "quorum": null }));
+    Ok(Exit::Ok)
+}
+
+fn rotate_key(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
+    let settings = match cli.config.is_some() || settings_path(cli).exists() {
+        true => load(cli, out)?.settings,
+        false => Settings::default(),
+    };
+    let data = data_dir(cli, Some(&settings));
+    let rotated = app::rotate_key(&data, &settings).context("if a daemon runs here, stop it first")?;
+    out.line(format!("old        {}", rotated.old));
+    out.line(format!("new        {}", rotated.new));
+    out.line(format!("entry      #{} names it, signed by both: whoever has the old key can follow", rotated.entry));
+    out.line("           hand the new line to your auditor; both keys sign until the daemon retires the old one");
+    out.fact(&serde_json::json!({ "entry": rotated.entry, "old": rotated.old, "new": rotated.new }));
+    Ok(Exit::Ok)
+}
+
+/// Who may sign by the ledger's entries, and the checkpoint that was signed last.
+fn signed_head(reader: &Reader) -> anyhow::Result<(KeyRing, SignedCheckpoint)> {
     let head = reader.head()?.context("nothing was ever signed here")?;
-    let key = reader.named_key()?.context("the first entry names no verifier key")?;
-    let head = SignedCheckpoint::verify(head.note.as_bytes(), std::slice::from_ref(&key))
-        .context("the key that the first entry names did not sign the ledger's checkpoint")?;
-    Ok((key, head))
+    let (ring, _) = reader.key_ring()?.context("the first entry names no verifier key")?;
+    let head = SignedCheckpoint::verify_by(head.note.as_bytes(), &ring)
+        .context("no key that the ledger names signed its checkpoint")?;
+    Ok((ring, head))
 }
 
 fn export(reader: &Reader, tiles: &Path, out: &Output) -> anyhow::Result<Exit> {

@@ -32,7 +32,10 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
             .with_context(|| format!("{} is not a checkpoint", path.display()))?;
         anyhow::Ok(bytes)
     });
-    let key = args.key.as_ref().map(|line| line.trim().parse::<ledger::VerifierKey>().context("not a verifier key"));
+    let key = args.key.as_ref().map(|text| {
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        line.unwrap_or_default().parse::<ledger::VerifierKey>().context("not a verifier key")
+    });
     let options = VerifyOptions {
         pin: pin.transpose()?,
         key: key.transpose()?,
@@ -116,7 +119,10 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     out.line(format!("verdict    {verdict}   exit {code}"));
     out.fact(&serde_json::json!({
         "origin": report.origin, "entries": report.entries, "checkpoints": report.checkpoints, "bodies": report.bodies,
-        "root": report.root.to_base64(), "level": report.level.as_str(),
+        "root": report.root.to_base64(),
+        "keys": report.keys.iter().map(|range| serde_json::json!({
+            "key": range.key.to_string(), "from": range.from, "until": range.until,
+        })).collect::<Vec<_>>(), "level": report.level.as_str(),
         "anchored": outside.is_anchored(), "exit": code, "meaning": meaning, "unread": unread,
         "problems": report.problems.iter().map(|problem| serde_json::json!({
             "kind": problem.kind.as_str(), "file": problem.file, "offset": problem.offset, "entry": problem.entry,
@@ -222,6 +228,9 @@ fn print_ledger(report: &ledger::Report, out: &Output) {
         }
         KeySource::None => "key        none".to_owned(),
     });
+    if report.keys.len() > 1 {
+        out.line(format!("           it is one of {}, each signed for by the one before it", report.keys.len()));
+    }
     if report.bodies > 0 {
         out.line(format!("bodies     {} are what was committed to", report.bodies));
     }

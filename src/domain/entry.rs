@@ -60,6 +60,8 @@ pub enum Fact {
     Clock(ClockStep),
     /// The disk became too full to keep evidence, or has room again.
     Room(Room),
+    /// The ledger's signing key has a successor, or is at its end.
+    Key(Key),
     /// An outside authority is to date the ledger from here on, or no longer.
     Authority(Authority),
     /// An outside authority dated a checkpoint.
@@ -105,6 +107,7 @@ impl Fact {
             Fact::Delivery(_) => "delivery",
             Fact::Clock(_) => "clock",
             Fact::Room(_) => "room",
+            Fact::Key(_) => "key",
             Fact::Authority(_) => "authority",
             Fact::Anchor(_) => "anchor",
             Fact::Silence(_) => "silence",
@@ -254,6 +257,18 @@ pub struct Room {
     /// The entry that said that there was too little, when this one ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_by: Option<u64>,
+}
+
+/// A step in the change of the ledger's signing key; exactly one of the two is there. Its form is part of the ledger's own
+/// format, so that whoever verifies signatures needs to know no other kind of entry.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Key {
+    /// A signed note by which the key in force names its successor, signed by both: from here on both sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succession: Option<String>,
+    /// The verifier key of the older of two, which signs for no tree that holds this entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retires: Option<String>,
 }
 
 /// A time-stamping authority (RFC 3161) that the settings name, when that changes.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::hash::Hash;
+use crate::keys::KeyRing;
 use crate::note::{self, NoteError, SigningKey, VerifierKey};
 
 /// The size and root of a ledger.
@@ -63,10 +64,15 @@ impl Checkpoint {
 
     /// Signs the checkpoint; the key's name must be the origin.
     pub fn sign(self, key: &SigningKey) -> Result<SignedCheckpoint, CheckpointError> {
-        if key.name() != self.origin {
+        self.sign_together(&[key])
+    }
+
+    /// Signs the checkpoint with several keys, in their order; the name of each must be the origin.
+    pub fn sign_together(self, keys: &[&SigningKey]) -> Result<SignedCheckpoint, CheckpointError> {
+        if keys.iter().any(|key| key.name() != self.origin) {
             return Err(CheckpointError::Origin { origin: self.origin });
         }
-        let note = key.sign(&self.to_string())?;
+        let note = note::sign_together(&self.to_string(), keys)?;
         Ok(SignedCheckpoint { checkpoint: self, note })
     }
 }
@@ -86,6 +92,12 @@ impl SignedCheckpoint {
             return Err(CheckpointError::Origin { origin: checkpoint.origin });
         }
         Self::with_note(checkpoint, note)
+    }
+
+    /// Reads and verifies a note: a key signed it that may sign for a tree of its size.
+    pub fn verify_by(note: &[u8], ring: &KeyRing) -> Result<SignedCheckpoint, CheckpointError> {
+        let claimed = SignedCheckpoint::parse_unverified(note)?;
+        SignedCheckpoint::verify(note, &ring.at(claimed.checkpoint.size))
     }
 
     /// Reads a note without verifying who signed it, for showing and for finding entries.

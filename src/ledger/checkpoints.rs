@@ -39,10 +39,12 @@ pub(crate) fn record(note: &str) -> String {
     format!("{note}\n")
 }
 
-/// The length of the record of a checkpoint that a key named after its origin signs alone.
-pub(crate) fn record_length(checkpoint: &Checkpoint) -> usize {
-    // A blank line, an em dash and a space, the name, a space, 68 bytes in base64, and two newlines.
-    checkpoint.to_string().len() + 1 + 4 + checkpoint.origin.len() + 1 + 92 + 2
+/// The length of the record of a checkpoint that so many keys named after its origin sign.
+pub(crate) fn record_length(checkpoint: &Checkpoint, signatures: usize) -> usize {
+    // An em dash and a space, the name, a space, 68 bytes in base64, and a newline; around all of them a blank line and
+    // one more newline.
+    let line = 4 + checkpoint.origin.len() + 1 + 92 + 1;
+    checkpoint.to_string().len() + 1 + signatures * line + 1
 }
 
 /// Finds the record of `note` near the end of the log: where it ends, and the bytes that follow it, which an

@@ -15,7 +15,9 @@ use crate::checkpoints;
 use crate::disk::{self, DiskDir, DiskFile, Held, Open, ReadBack, SharedDisk, Step};
 use crate::guard::{Guard, GuardError};
 use crate::hash::leaf_hash;
+use crate::keys::{KeyRing, Signers};
 use crate::note::SigningKey;
+use crate::reader;
 use crate::segment::{self, GREATEST_ENTRY};
 use crate::tree::{Frontier, root_by_definition};
 
@@ -112,7 +114,9 @@ pub struct Log {
     pub(crate) disk: SharedDisk,
     pub(crate) dir: PathBuf,
     pub(crate) options: LogOptions,
-    pub(crate) key: SigningKey,
+    pub(crate) keys: Signers,
+    /// Who may sign, by the entries so far.
+    pub(crate) ring: KeyRing,
     pub(crate) guard: Guard,
     pub(crate) frontier: Frontier,
     /// The newest checkpoint; `None` only while a ledger is being born.
@@ -150,9 +154,14 @@ impl Log {
         self.frontier.size()
     }
 
-    /// The verifier key of this ledger.
-    pub fn verifier(&self) -> crate::note::VerifierKey {
-        self.key.verifier()
+    /// Who may sign for this ledger, by its entries.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    /// Holds another key, which signs as soon as an entry names it as the successor.
+    pub fn hold(&mut self, key: SigningKey) {
+        self.keys.add(key);
     }
 
     /// Appends a batch and returns when it is durable and signed for. All of it or none.
@@ -169,7 +178,10 @@ impl Log {
     fn append_checked(&mut self, entries: &[Vec<u8>]) -> Result<Appended, AppendError> {
         let mut frames = Vec::new();
         let mut after = self.frontier.clone();
+        let mut ring = self.ring.clone();
         for entry in entries {
+            // One that does not hold changes nothing, here and for every verifier.
+            ring.take(after.size(), entry).ok();
             segment::put_entry(&mut frames, after.size(), entry);
             after.push(leaf_hash(entry));
         }
@@ -179,6 +191,10 @@ impl Log {
         self.disk.reached(Step::Append);
         self.write_frames(from, &frames)?;
         let to = from + frames.len() as u64;
+        if let (0, Some(first)) = (before.size(), entries.first()) {
+            ring = reader::named_key_in(first).map(KeyRing::new).unwrap_or_default();
+        }
+        self.ring = ring;
         let settled = self.settle(&before, &after, from, to);
         let (checkpoint, read_back) = settled.map_err(fatal)?;
         if let Some(segment) = &mut self.segment {
@@ -213,11 +229,13 @@ impl Log {
         }
 
         self.disk.reached(Step::Guard);
-        let checkpoint = Checkpoint { origin: self.key.name().to_owned(), size: after.size(), root: after.root() };
+        let checkpoint = Checkpoint { origin: self.keys.name().to_owned(), size: after.size(), root: after.root() };
         self.guard.advance(&checkpoint).map_err(|error| ("moved the high-water mark", error.into()))?;
 
         self.disk.reached(Step::Sign);
-        let signed = checkpoint.sign(&self.key).map_err(|error| ("signed", error.into()))?;
+        let signed = checkpoint
+            .sign_together(&self.keys.at(&self.ring, after.size()))
+            .map_err(|error| ("signed", error.into()))?;
         let record = checkpoints::record(&signed.note);
         let end = self.checkpoints_end + record.len() as u64;
         let written = self.checkpoints.write_at(self.checkpoints_end, record.as_bytes());

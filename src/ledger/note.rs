@@ -60,12 +60,26 @@ impl SigningKey {
 
     /// The text with this key's signature: a whole note. The same text always gives the same bytes.
     pub fn sign(&self, text: &str) -> Result<String, NoteError> {
-        check_text(text)?;
+        sign_together(text, &[self])
+    }
+
+    /// The line of this key's signature, with its newline.
+    fn line(&self, text: &str) -> String {
         let signature = self.key.sign(text.as_bytes());
         let mut bytes = self.verifier().id().to_vec();
         bytes.extend_from_slice(&signature.to_bytes());
-        Ok(format!("{text}\n\u{2014} {} {}\n", self.name, STANDARD.encode(bytes)))
+        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(bytes))
     }
+}
+
+/// The text with the signatures of several keys, in their order: a whole note.
+pub fn sign_together(text: &str, keys: &[&SigningKey]) -> Result<String, NoteError> {
+    check_text(text)?;
+    if keys.is_empty() {
+        return Err(NoteError::Unsigned);
+    }
+    let lines: String = keys.iter().map(|key| key.line(text)).collect();
+    Ok(format!("{text}\n{lines}"))
 }
 
 impl fmt::Debug for SigningKey {

@@ -10,6 +10,7 @@ use crate::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::checkpoints;
 use crate::disk::{Disk, DiskFile, Open, SharedDisk};
 use crate::hash::{Hash, leaf_hash, node_hash};
+use crate::keys::{KeyFaults, KeyRing};
 use crate::note::VerifierKey;
 use crate::proof::TlogProof;
 use crate::real_disk::RealDisk;
@@ -113,9 +114,18 @@ impl Reader {
 
     /// The verifier key that the first entry names, in the field `key` of a JSON object; `None` when it names none.
     pub fn named_key(&self) -> Result<Option<VerifierKey>, ReadError> {
-        let json = serde_json::from_slice::<serde_json::Value>(&self.entry(0)?).ok();
-        let named = json.as_ref().and_then(|json| json.get("key")).and_then(|key| key.as_str());
-        Ok(named.and_then(|key| key.parse().ok()))
+        Ok(named_key_in(&self.entry(0)?))
+    }
+
+    /// Who may sign for the ledger, by its entries up to the last signed checkpoint, and those that speak of keys and do
+    /// not hold; `None` when the first entry names no key.
+    pub fn key_ring(&self) -> Result<Option<(KeyRing, KeyFaults)>, ReadError> {
+        let Some(first) = self.named_key()? else { return Ok(None) };
+        let (mut ring, mut faults) = (KeyRing::new(first), Vec::new());
+        for (index, entry) in (1..).zip(self.entries(1, self.size()?.max(1))?) {
+            faults.extend(ring.take(index, &entry?).err().map(|fault| (index, fault)));
+        }
+        Ok(Some((ring, faults)))
     }
 
     /// One entry, byte for byte.
@@ -280,6 +290,13 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The verifier key in the field `key` of a JSON object, as a first entry names it.
+pub(crate) fn named_key_in(entry: &[u8]) -> Option<VerifierKey> {
+    let json = serde_json::from_slice::<serde_json::Value>(entry).ok();
+    let named = json.as_ref().and_then(|json| json.get("key")).and_then(|key| key.as_str());
+    named.and_then(|key| key.parse().ok())
 }
 
 impl Cache {

@@ -12,8 +12,9 @@ use crate::checkpoints;
 use crate::disk::{self, Disk, DiskDir, DiskFile, Open, SharedDisk};
 use crate::guard::{self, Guard, GuardError};
 use crate::hash::{Hash, leaf_hash};
+use crate::keys::{KeyRing, Signers};
 use crate::log::{AppendError, Log, LogOptions, OpenSegment};
-use crate::note::SigningKey;
+use crate::reader;
 use crate::segment::{self, Frame, ScanError, Scanner, Source};
 use crate::tree::Frontier;
 
@@ -116,6 +117,9 @@ pub enum OpenError {
         /// The ledger's.
         origin: String,
     },
+    /// None of the keys may sign for this ledger any more, or yet; with the one that may.
+    #[error("none of the signing keys that are here may sign for this ledger: it is signed by {}", .0.as_deref().unwrap_or("none"))]
+    Retired(Option<String>),
     /// The guard could not be used.
     #[error("the high-water mark")]
     Guard(#[from] GuardError),
@@ -147,10 +151,10 @@ impl Log {
         disk: SharedDisk,
         dir: &Path,
         guard_dir: &Path,
-        key: SigningKey,
+        keys: impl Into<Signers>,
         first_entry: &[u8],
     ) -> Result<Log, OpenError> {
-        Log::create_with(disk, dir, guard_dir, key, first_entry, LogOptions::default())
+        Log::create_with(disk, dir, guard_dir, keys, first_entry, LogOptions::default())
     }
 
     /// Like [`Log::create`], with other limits.
@@ -158,10 +162,11 @@ impl Log {
         disk: SharedDisk,
         dir: &Path,
         guard_dir: &Path,
-        key: SigningKey,
+        keys: impl Into<Signers>,
         first_entry: &[u8],
         options: LogOptions,
     ) -> Result<Log, OpenError> {
+        let keys = keys.into();
         let segments = segment::dir(dir);
         at(dir, disk::make_dir(disk.as_ref(), dir))?;
         at(&segments, disk::make_dir(disk.as_ref(), &segments))?;
@@ -170,7 +175,7 @@ impl Log {
         let guard_held = at_lock(guard_dir, Guard::lock(disk.as_ref(), guard_dir))?;
 
         let interrupted = refuse_existing(disk.as_ref(), dir, guard_dir)?;
-        let mark = Checkpoint { origin: key.name().to_owned(), size: 0, root: Hash::of_empty_tree() };
+        let mark = Checkpoint { origin: keys.name().to_owned(), size: 0, root: Hash::of_empty_tree() };
         let guard = Guard::create(disk.as_ref(), guard_dir, mark, guard_held)?;
         let segment_dir = at(&segments, disk.open_dir(&segments))?;
         if interrupted {
@@ -187,7 +192,8 @@ impl Log {
             disk,
             dir: dir.to_owned(),
             options,
-            key,
+            keys,
+            ring: KeyRing::default(),
             guard,
             frontier: Frontier::new(),
             head: None,
@@ -203,8 +209,13 @@ impl Log {
     }
 
     /// Opens a ledger: reads all of it, drops what was never signed for, finishes what was.
-    pub fn open(disk: SharedDisk, dir: &Path, guard_dir: &Path, key: SigningKey) -> Result<(Log, Recovery), OpenError> {
-        Log::open_with(disk, dir, guard_dir, key, LogOptions::default())
+    pub fn open(
+        disk: SharedDisk,
+        dir: &Path,
+        guard_dir: &Path,
+        keys: impl Into<Signers>,
+    ) -> Result<(Log, Recovery), OpenError> {
+        Log::open_with(disk, dir, guard_dir, keys, LogOptions::default())
     }
 
     /// Like [`Log::open`], with other limits.
@@ -212,9 +223,10 @@ impl Log {
         disk: SharedDisk,
         dir: &Path,
         guard_dir: &Path,
-        key: SigningKey,
+        keys: impl Into<Signers>,
         options: LogOptions,
     ) -> Result<(Log, Recovery), OpenError> {
+        let keys = keys.into();
         if !at(dir, disk.exists(&segment::dir(dir)))? {
             return Err(OpenError::NotCreated(dir.to_owned()));
         }
@@ -228,14 +240,17 @@ impl Log {
         }
         let guard_held = at_lock(guard_dir, Guard::lock(disk.as_ref(), guard_dir))?;
         let mut guard = Guard::open(disk.as_ref(), guard_dir, guard_held)?;
-        let published = published(disk.as_ref(), dir, &key)?;
-        check_heads(&guard, &key, published.as_ref().map(|signed| &signed.checkpoint), dir)?;
+        let published = published(disk.as_ref(), dir, &keys)?;
+        check_heads(&guard, &keys, published.as_ref().map(|signed| &signed.checkpoint), dir)?;
         let CheckpointLog { file: checkpoints, end: checkpoints_end, leftover } =
             open_checkpoints(disk.as_ref(), dir, published.as_ref())?;
         let published_size = published.as_ref().map_or(0, |signed| signed.checkpoint.size);
-        check_leftover(&leftover, dir, (checkpoints_end, published_size), guard.mark(), &key)?;
+        check_leftover(&leftover, dir, (checkpoints_end, published_size), guard.mark(), &keys)?;
 
         let mut scan = scan(disk.as_ref(), dir, published.as_ref().map(|signed| &signed.checkpoint), guard.mark())?;
+        if keys.at(&scan.ring, guard.mark().size).is_empty() {
+            return Err(OpenError::Retired(scan.ring.at(guard.mark().size).first().map(ToString::to_string)));
+        }
         let segments = segment::dir(dir);
         let segment_dir = at(&segments, disk.open_dir(&segments))?;
         let mut recovery = Recovery { size: guard.mark().size, dropped_bytes: scan.surplus_bytes(), finished: 0 };
@@ -245,7 +260,8 @@ impl Log {
             disk,
             dir: dir.to_owned(),
             options,
-            key,
+            keys,
+            ring: std::mem::take(&mut scan.ring),
             guard,
             frontier: scan.at_published.clone(),
             head: published,
@@ -318,19 +334,19 @@ fn without_guard(disk: &dyn Disk, dir: &Path, guard_dir: &Path) -> Result<OpenEr
     })
 }
 
-/// The published checkpoint, verified with our own key.
-fn published(disk: &dyn Disk, dir: &Path, key: &SigningKey) -> Result<Option<SignedCheckpoint>, OpenError> {
+/// The published checkpoint, signed by a key of ours. Whether that one may still sign is seen when all entries are read.
+fn published(disk: &dyn Disk, dir: &Path, keys: &Signers) -> Result<Option<SignedCheckpoint>, OpenError> {
     let path = checkpoints::path(dir);
     let Some(note) = at(&path, checkpoints::read(disk, dir))? else { return Ok(None) };
-    let signed = SignedCheckpoint::verify(&note, &[key.verifier()]);
+    let signed = SignedCheckpoint::verify(&note, &keys.verifiers());
     signed.map(Some).map_err(|source| OpenError::Checkpoint { path, source })
 }
 
 /// Holds key, guard and published checkpoint against each other.
-fn check_heads(guard: &Guard, key: &SigningKey, published: Option<&Checkpoint>, dir: &Path) -> Result<(), OpenError> {
+fn check_heads(guard: &Guard, keys: &Signers, published: Option<&Checkpoint>, dir: &Path) -> Result<(), OpenError> {
     let mark = guard.mark();
-    if mark.origin != key.name() {
-        return Err(OpenError::Origin { key: key.name().to_owned(), origin: mark.origin.clone() });
+    if mark.origin != keys.name() {
+        return Err(OpenError::Origin { key: keys.name().to_owned(), origin: mark.origin.clone() });
     }
     match published {
         None if mark.size == 0 => Err(OpenError::NotCreated(dir.to_owned())),
@@ -393,13 +409,13 @@ fn check_leftover(
     dir: &Path,
     (offset, published_size): (u64, u64),
     mark: &Checkpoint,
-    key: &SigningKey,
+    keys: &Signers,
 ) -> Result<(), OpenError> {
     if leftover.is_empty() {
         return Ok(());
     }
     let file = checkpoints::log_path(dir);
-    if let Some(signed) = checkpoints::signed_record(leftover, &[key.verifier()])
+    if let Some(signed) = checkpoints::signed_record(leftover, &keys.verifiers())
         && signed.checkpoint != *mark
     {
         return Err(if signed.checkpoint.size == mark.size {
@@ -410,7 +426,7 @@ fn check_leftover(
         });
     }
     // A torn record of the guard's checkpoint will be written over by the same one, whole.
-    if leftover.len() > checkpoints::record_length(mark) || published_size == mark.size {
+    if leftover.len() > checkpoints::record_length(mark, keys.verifiers().len()) || published_size == mark.size {
         let what = "more follows the published checkpoint than one append leaves";
         return Err(Damage { file, offset, entry: None, what }.into());
     }
@@ -419,6 +435,8 @@ fn check_leftover(
 
 /// What reading all entries gave.
 struct Scan {
+    /// Who may sign, by the entries up to the guard's size.
+    ring: KeyRing,
     at_published: Frontier,
     at_guard: Frontier,
     /// Where in the last segment the entries after the published size begin.
@@ -435,6 +453,7 @@ fn scan(disk: &dyn Disk, dir: &Path, published: Option<&Checkpoint>, mark: &Chec
     let firsts = at(&segments, segment::list(disk, dir))?;
     let signed = published.map_or(0, |published| published.size);
     let mut scan = Scan {
+        ring: KeyRing::default(),
         at_published: Frontier::new(),
         at_guard: Frontier::new(),
         published_offset: segment::HEADER,
@@ -503,6 +522,10 @@ impl Scan {
             match scanner.next() {
                 Ok(Some(Frame::Entry { bytes, .. })) if reached < mark.size => {
                     let leaf = leaf_hash(bytes);
+                    if reached == 0 {
+                        self.ring = reader::named_key_in(bytes).map(KeyRing::new).unwrap_or_default();
+                    }
+                    self.ring.take(reached, bytes).ok();
                     self.at_guard.push(leaf);
                     end = scanner.offset();
                     digest = scanner.digest();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::hash::Hash;
+use crate::keys::KeyRange;
 use crate::note::VerifierKey;
 
 /// What to hold the ledger against.
@@ -127,6 +128,8 @@ pub struct Report {
     pub key: Option<VerifierKey>,
     /// Where it came from.
     pub key_from: KeySource,
+    /// All keys that may have signed, with the sizes of the trees that each may sign for.
+    pub keys: Vec<KeyRange>,
     /// What is wrong, in the order it was met.
     pub problems: Vec<Problem>,
     /// Problems beyond those.

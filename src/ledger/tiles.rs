@@ -121,8 +121,8 @@ impl Reader {
     /// carried on. Nothing is changed in a folder that holds anything else.
     pub fn export_tiles(&self, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Exported, ExportError> {
         let head = self.head()?.ok_or(ExportError::NoLedger)?;
-        let key = self.named_key()?;
-        let head = SignedCheckpoint::verify(head.note.as_bytes(), key.as_slice()).map_err(ExportError::Unsigned)?;
+        let ring = self.key_ring()?.map(|(ring, _)| ring).unwrap_or_default();
+        let head = SignedCheckpoint::verify_by(head.note.as_bytes(), &ring).map_err(ExportError::Unsigned)?;
         let before = self.exported_before(out, &head.checkpoint)?;
 
         let unfinished = out.join(UNFINISHED);

@@ -12,7 +12,7 @@ use crate::checkpoints::{self, Records};
 use crate::disk::{DiskFile, Open, SharedDisk};
 use crate::guard;
 use crate::hash::{Hash, leaf_hash};
-use crate::note::VerifierKey;
+use crate::keys::KeyRing;
 use crate::pack::{self, Location};
 use crate::reader::Reader;
 use crate::real_disk::RealDisk;
@@ -34,6 +34,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions, progress: &mut dyn FnMut(Prog
 /// Verifies a ledger on another disk.
 pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress: &mut dyn FnMut(Progress)) -> Report {
     let mut verifier = Verifier {
+        ring: KeyRing::default(),
         dir: dir.to_owned(),
         frontier: Frontier::new(),
         intact: true,
@@ -56,6 +57,7 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
             root: Hash::of_empty_tree(),
             level: Level::Unsigned,
             key: options.key.clone(),
+            keys: Vec::new(),
             key_from: if options.key.is_some() { KeySource::Given } else { KeySource::None },
             problems: Vec::new(),
             more_problems: 0,
@@ -71,6 +73,8 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
 }
 
 struct Verifier {
+    /// Who may sign, by the entries; none when there is no key to begin with.
+    ring: KeyRing,
     disk: SharedDisk,
     dir: PathBuf,
     frontier: Frontier,
@@ -120,8 +124,7 @@ impl Verifier {
             Err(error) => self.io_problem(path, &error),
             Ok(None) => self.problem(Kind::Incomplete, path, None, None, "there is no published checkpoint"),
             Ok(Some(note)) => {
-                let known: Vec<VerifierKey> = self.report.key.iter().cloned().collect();
-                if let Err(error) = SignedCheckpoint::verify(&note, &known) {
+                if let Err(error) = SignedCheckpoint::verify_by(&note, &self.ring) {
                     self.problem(Kind::Invalid, path, None, None, error.to_string());
                 } else if let Ok(head) = SignedCheckpoint::parse_unverified(&note) {
                     self.report.origin = Some(head.checkpoint.origin.clone());
@@ -144,21 +147,32 @@ impl Verifier {
         }
     }
 
-    /// Takes the key that the first entry names, when none was given: the field `key` of a JSON object.
+    /// Learns who may sign: the key that the first entry names, in the field `key` of a JSON object, and its successors.
+    /// Where a key was given it has to be one of them; else it alone counts, and nothing that others signed.
     fn find_key(&mut self) {
-        if self.report.key.is_some() {
-            return;
+        let reader = Reader::open_on(self.disk.clone(), &self.dir);
+        let (ring, faults) = match reader.key_ring() {
+            Ok(found) => found.unwrap_or_default(),
+            // What cannot be read is named where entries are read; the first key is known all the same.
+            Err(_) => (reader.named_key().ok().flatten().map(KeyRing::new).unwrap_or_default(), Vec::new()),
+        };
+        for (index, fault) in faults {
+            self.problem(Kind::Invalid, segment::dir(&self.dir), None, Some(index), fault.to_string());
         }
-        match Reader::open_on(self.disk.clone(), &self.dir).named_key() {
-            Ok(Some(key)) => {
-                self.report.key = Some(key);
+        match (&self.report.key, ring.keys().last()) {
+            (Some(given), _) if ring.keys().iter().any(|range| range.key == *given) => self.ring = ring,
+            (Some(given), _) => self.ring = KeyRing::new(given.clone()),
+            (None, Some(latest)) => {
+                self.report.key = Some(latest.key.clone());
                 self.report.key_from = KeySource::FirstEntry;
+                self.ring = ring;
             }
-            Ok(None) | Err(_) => {
+            (None, None) => {
                 let what = "no verifier key was given and the first entry names none";
                 self.problem(Kind::Invalid, segment::path(&self.dir, 0), None, Some(0), what);
             }
         }
+        self.report.keys = self.ring.keys().to_vec();
     }
 
     fn read_guard(&mut self, dir: &Path) {
@@ -178,8 +192,7 @@ impl Verifier {
 
     fn read_pin(&mut self, pin: &[u8]) {
         let path = checkpoints::path(&self.dir);
-        let known: Vec<VerifierKey> = self.report.key.iter().cloned().collect();
-        match SignedCheckpoint::verify(pin, &known) {
+        match SignedCheckpoint::verify_by(pin, &self.ring) {
             Ok(pin) => self.pin = Some(pin.checkpoint),
             Err(error) => {
                 let what = format!("the pinned checkpoint was not signed by this ledger's key: {error}");
@@ -192,7 +205,6 @@ impl Verifier {
     fn next_record(&mut self) {
         self.record = None;
         let path = checkpoints::log_path(&self.dir);
-        let known: Vec<VerifierKey> = self.report.key.iter().cloned().collect();
         while let Some(records) = &mut self.records {
             let record = match records.next() {
                 Ok(Some(record)) => record,
@@ -208,7 +220,7 @@ impl Verifier {
             let verified = record
                 .note
                 .map_err(str::to_owned)
-                .and_then(|note| SignedCheckpoint::verify(&note, &known).map_err(|error| error.to_string()));
+                .and_then(|note| SignedCheckpoint::verify_by(&note, &self.ring).map_err(|error| error.to_string()));
             match verified {
                 Err(what) => self.problem(Kind::Invalid, path.clone(), offset, None, what),
                 Ok(signed) => {

@@ -130,6 +130,16 @@ impl Query<'_> {
                     if room.lost { "nothing is collected until there is room" } else { "it is collected again" };
                 Some(view(what, means.to_owned(), room.detail.clone()))
             }
+            Fact::Key(step) => Some(match step.retires {
+                None => view(
+                    "KEY",
+                    "the ledger has another signing key".to_owned(),
+                    "the older one signs beside it for a while".to_owned(),
+                ),
+                Some(_) => {
+                    view("KEY", "the older signing key is retired".to_owned(), "the newer one signs alone".to_owned())
+                }
+            }),
             Fact::Silence(silence) => {
                 let what = if silence.lost { "NOT DATED" } else { "DATED AGAIN" };
                 let since = silence.since.to_the_second();

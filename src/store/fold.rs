@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
-    AnchorRow, AuthorityRow, CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, ObservedRow, RoomRow,
-    RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, key,
+    AnchorRow, AuthorityRow, CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, KeyRow, ObservedRow,
+    RoomRow, RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -114,6 +114,15 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
                 at: entry.at,
             };
             put(&mut ops, key::ROOM.to_vec(), &row)?;
+            put_change(&mut ops, number);
+        }
+        Fact::Key(step) => {
+            let before: Option<KeyRow> = get(index, key::SIGNING)?;
+            let row = match before.filter(|_| step.retires.is_some()) {
+                Some(before) => KeyRow { both: false, ..before },
+                None => KeyRow { entry: number, at: entry.at, both: step.succession.is_some() },
+            };
+            put(&mut ops, key::SIGNING.to_vec(), &row)?;
             put_change(&mut ops, number);
         }
         Fact::Authority(authority) => {

@@ -49,6 +49,11 @@ impl Layout {
         self.keys().join("ledger.seed")
     }
 
+    /// The seed of the key that succeeds it, while both sign, and just before.
+    pub fn next_signing_key(&self) -> PathBuf {
+        self.keys().join("ledger.seed.next")
+    }
+
     /// The record keys behind pseudonyms.
     pub fn subjects(&self) -> PathBuf {
         self.keys().join("subjects")

@@ -11,6 +11,7 @@ pub mod rows;
 mod anchors;
 mod bodies;
 mod catch_up;
+mod keys;
 mod layout;
 mod offline;
 mod open_index;
@@ -19,6 +20,7 @@ mod subjects;
 mod writer;
 
 pub use anchors::Dated;
+pub use keys::{RotateError, Rotated, rotate_key};
 pub use layout::Layout;
 pub use offline::{Offline, SaltedBody};
 pub use read::{Head, Read, ReadError};

@@ -330,6 +330,17 @@ pub struct SilenceRow {
     pub at: Timestamp,
 }
 
+/// The last change of the signing key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The entry that names the successor.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Both keys sign still.
+    pub both: bool,
+}
+
 /// The names of keys.
 pub mod key {
     use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId};
@@ -338,6 +349,8 @@ pub mod key {
     pub const WATERMARK: &[u8] = b"m/watermark";
     /// The room on the disk, once there was too little.
     pub const ROOM: &[u8] = b"m/room";
+    /// The last change of the signing key.
+    pub const SIGNING: &[u8] = b"m/key";
     /// Prefix of all streams.
     pub const STREAMS: &[u8] = b"s/";
     /// Prefix of all deviations.

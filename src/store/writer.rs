@@ -27,7 +27,7 @@ use crate::open_index::{open_index, rebuild_index};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{SlotRow, StreamRow, Watermark, key};
 use crate::subjects::Subjects;
-use crate::{catch_up, fold};
+use crate::{catch_up, fold, keys};
 
 /// Gives random bytes, for salts and keys.
 pub trait Random: Send + Sync {
@@ -224,9 +224,10 @@ impl Store {
         let mut recovered = Recovered::default();
         let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
         let origin = catch_up::genesis(&reader)?.origin;
-        let signer = SigningKey::from_seed(&origin, &read_secret(&layout.signing_key())?)?;
+        let signers = keys::signers(&layout, &origin)?;
         let guard = options.guard.clone().unwrap_or_else(|| layout.guard());
-        let (log, recovery) = Log::open(options.disk.clone(), &layout.ledger(), &guard, signer)?;
+        let (log, recovery) = Log::open(options.disk.clone(), &layout.ledger(), &guard, signers)?;
+        keys::finish(&layout, &origin, log.ring())?;
         if recovery.dropped_bytes > 0 {
             recovered.notes.push(format!(
                 "{} bytes of an unfinished append were dropped; nobody had been told of them",
@@ -658,13 +659,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {
+pub(crate) fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{}", hex::encode(secret))?;
     file.sync_all()
 }
 
-fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
+pub(crate) fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
     let text = fs::read_to_string(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
     let decoded = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
     decoded.ok_or_else(|| {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use anchor::Roots;
 use domain::entry::Anchor;
 use domain::{Duration, Timestamp};
-use ledger::{Hash, Reader, SignedCheckpoint, VerifierKey};
+use ledger::{Hash, KeyRing, Reader, SignedCheckpoint};
 use serde::Serialize;
 use store::{Offline, Read, ReadError};
 
@@ -87,8 +87,6 @@ pub(super) struct Gathered {
     pub(super) anchors: Vec<(u64, Anchor)>,
     /// How often an authority was to be asked, by its latest entry that says so.
     pub(super) every: BTreeMap<String, Duration>,
-    /// The keys that the ledger names as its own.
-    pub(super) keys: Vec<VerifierKey>,
 }
 
 /// Holds the anchors against what they date, and the entries against the anchors.
@@ -99,8 +97,13 @@ pub(super) fn judge(
     roots: &Roots,
 ) -> Result<Outside, ReadError> {
     let mut outside = Outside { anchors: gathered.anchors.len() as u64, ..Outside::default() };
+    if gathered.anchors.is_empty() {
+        outside.undated = gathered.at.len() as u64;
+        return Ok(outside);
+    }
+    let ring = reader.key_ring().map_err(|e| ReadError::Ledger(e.into()))?.map(|(ring, _)| ring).unwrap_or_default();
     for (entry, anchor) in &gathered.anchors {
-        match check(*entry, anchor, gathered, offline, reader, roots)? {
+        match check(*entry, anchor, &ring, offline, reader, roots)? {
             Checked::Held(held) => outside.held.push(held),
             Checked::Untrusted(why) => outside.untrusted.push((*entry, why)),
             Checked::Broken(why) => outside.broken.push((*entry, why)),
@@ -129,7 +132,7 @@ enum Checked {
 fn check(
     entry: u64,
     anchor: &Anchor,
-    gathered: &Gathered,
+    ring: &KeyRing,
     offline: &Offline,
     reader: &Reader,
     roots: &Roots,
@@ -141,7 +144,7 @@ fn check(
         return Ok(Checked::Broken("it dates more entries than there were".to_owned()));
     }
     let root = reader.root(size).map_err(|e| ReadError::Ledger(e.into()))?;
-    let dated = match SignedCheckpoint::verify(&checkpoint, &gathered.keys) {
+    let dated = match SignedCheckpoint::verify_by(&checkpoint, ring) {
         Ok(dated) => dated.checkpoint,
         Err(error) => return Ok(Checked::Broken(format!("the checkpoint that it dates does not hold: {error}"))),
     };

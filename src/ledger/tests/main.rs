@@ -12,5 +12,6 @@ mod kill;
 mod log;
 mod raw;
 mod reader;
+mod rotation;
 mod tiles;
 mod tree;
