@@ -365,6 +365,52 @@ fn a_new_stream_may_be_asked_for_its_first_look_at_once() {
 }
 
 #[test]
+fn a_join_waits_while_a_first_look_or_a_look_after_a_pause_is_still_to_come_or_going_on_and_for_nothing_else() {
+    let first = || {
+        let mut state = StreamState::new(stream(), quarter(), at("10:05:00"));
+        state.request(Trigger::CatchUp);
+        state
+    };
+    // A first look: asked for, going on, done.
+    let mut state = first();
+    assert!(state.catches_up());
+    state.started(Trigger::CatchUp, at("10:05:00"));
+    assert!(state.catches_up());
+    state.ended(at("10:05:02"));
+    assert!(!state.catches_up());
+    // A slot that comes first is the first look.
+    let mut state = first();
+    state.started(Trigger::Slot(slot("10:15:00")), at("10:15:46"));
+    assert!(state.catches_up());
+    state.ended(at("10:16:00"));
+    assert!(!state.catches_up());
+    // After a pause: slots were missed, and a run makes up for them.
+    let mut state = StreamState::resume(stream(), known());
+    assert!(!state.catches_up());
+    assert_eq!(decisions(&mut state, at("12:09:00")).last(), Some(&Decision::Start(Trigger::CatchUp)));
+    assert!(state.catches_up());
+    state.ended(at("12:09:10"));
+    assert!(!state.catches_up());
+    // A run that a crash left open is not over until it is recorded as broken off, and then made up for.
+    let open = Some(OpenIntent { entry: 7, trigger: Trigger::Manual });
+    let mut state = StreamState::resume(stream(), Resumed { open, ..known() });
+    assert!(state.catches_up());
+    state.interrupted();
+    assert!(state.catches_up());
+    // Neither an ordinary run nor one that a person or an event asked for is waited for; nor is a stream that was taken
+    // out of the settings, whose look would never come.
+    for trigger in [Trigger::Slot(slot("10:30:00")), Trigger::Manual, Trigger::Event] {
+        let mut state = self::state();
+        state.request(trigger);
+        state.started(trigger, at("10:30:50"));
+        assert!(!state.catches_up(), "{trigger:?}");
+    }
+    let mut state = first();
+    state.change_schedule(None, at("10:06:00"));
+    assert!(!state.catches_up());
+}
+
+#[test]
 fn cron_fields_without_a_next_slot_leave_the_stream_idle() {
     let late: Timestamp = "2100-12-31T23:59:00Z".parse().unwrap();
     let mut state = StreamState::new(stream(), quarter(), late);
