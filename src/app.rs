@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::entry::{Fact, Version};
+use domain::entry::{Export, ExportDetail, Fact, Version};
 use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Surroundings, SystemSecrets};
 use sha2::{Digest, Sha256};
@@ -137,6 +137,23 @@ pub fn record_version(store: &Store, loaded: &Loaded) -> Result<(), StoreError> 
         store.record_one(Fact::Version(version))?;
     }
     Ok(())
+}
+
+/// Records that a package was made, and says in which entry.
+pub fn record_export(store: &Store, made: &web::ExportAsked) -> Result<u64, StoreError> {
+    let detail = store.put_json(&ExportDetail { recipient: made.recipient.clone() })?;
+    let export = Export {
+        of: made.of.clone(),
+        from: made.from,
+        to: made.to,
+        entries: made.entries,
+        rows: made.rows,
+        withheld: made.withheld,
+        hidden: made.hidden.clone(),
+        digest: made.digest.clone(),
+        detail,
+    };
+    Ok(store.record_one(Fact::Export(export))?.entry)
 }
 
 /// SHA-256 of the running program; `unknown` where it cannot be read.

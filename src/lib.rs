@@ -12,6 +12,7 @@ pub mod judge;
 pub mod knowledge;
 pub mod loaded;
 pub mod notify;
+pub mod package;
 pub mod pipeline;
 pub mod room;
 pub mod schedule;

@@ -12,10 +12,13 @@ use kit::http::{HeaderMap, HeaderValue, Method, header};
 use kit::outbound::Outbound;
 use query::Query;
 use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use web::{Access, Backend, Connections, RunNow};
+use web::{Access, Backend, Connections, ExportAnswer, ExportAsked, RunNow};
 
+use crate::app;
 use crate::daemon::Daemon;
 
 /// The daemon, as pages and API see it.
@@ -41,6 +44,10 @@ impl Backend for Window {
         let mut text = Err("nobody asked".to_owned());
         self.with_query(&mut |query| text = self.0.metrics.text(query).map_err(|e| in_full(&e)));
         text
+    }
+
+    fn export(&self, export: &ExportAsked) -> Result<u64, String> {
+        app::record_export(&self.0.store, export).map_err(|error| in_full(&error))
     }
 
     fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a> {
@@ -107,14 +114,26 @@ pub async fn serve(listening: Listening, stop: CancellationToken) {
 
 /// Asks the daemon that holds a data directory to run something now.
 pub fn ask_to_run(socket: &std::path::Path, what: Option<&str>) -> anyhow::Result<Vec<StreamId>> {
+    let answer: web::RunNowAnswer = ask(socket, "run-now", &serde_json::json!({ "what": what }))?;
+    Ok(answer.streams)
+}
+
+/// Has the daemon that holds a data directory record that a package was made, and says in which entry.
+pub fn ask_to_record(socket: &std::path::Path, export: &ExportAsked) -> anyhow::Result<u64> {
+    let answer: ExportAnswer = ask(socket, "exports", export)?;
+    Ok(answer.entry)
+}
+
+/// Posts something to the daemon behind a control socket.
+fn ask<T: DeserializeOwned>(socket: &std::path::Path, path: &str, what: &impl Serialize) -> anyhow::Result<T> {
     anyhow::ensure!(socket.exists(), "no daemon is running here: there is no {}", socket.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = Outbound::over_socket(socket)?;
-        let url = "http://localhost/api/v1/run-now".parse()?;
+        let url = format!("http://localhost/api/v1/{path}").parse()?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let body = serde_json::to_vec(&serde_json::json!({ "what": what }))?;
+        let body = serde_json::to_vec(what)?;
         let answer = client.ask(Method::POST, &url, headers, body.into(), Duration::from_secs(10)).await;
         let answer = answer.with_context(|| format!("no daemon answers at {}", socket.display()))?;
         if !answer.status().is_success() {
@@ -122,8 +141,6 @@ pub fn ask_to_run(socket: &std::path::Path, what: Option<&str>) -> anyhow::Resul
                 serde_json::from_slice(answer.body()).context("an answer that does not read")?;
             anyhow::bail!("{}", error.error);
         }
-        let answer: web::RunNowAnswer =
-            serde_json::from_slice(answer.body()).context("an answer that does not read")?;
-        Ok(answer.streams)
+        serde_json::from_slice(answer.body()).context("an answer that does not read")
     })
 }

@@ -168,6 +168,9 @@ impl Audit<'_> {
             Fact::Deviation(deviation) => {
                 self.body(number, &deviation.detail)?;
             }
+            Fact::Export(export) => {
+                self.body(number, &export.detail)?;
+            }
             Fact::Version(version) => {
                 if let Some(body) = &version.checks_body {
                     self.body(number, body)?;

@@ -18,6 +18,8 @@ mod invariants;
 #[cfg(test)]
 mod joins;
 #[cfg(test)]
+mod package;
+#[cfg(test)]
 mod parties;
 #[cfg(test)]
 mod sources;

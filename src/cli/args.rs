@@ -57,6 +57,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// The ledger itself: its verifier key, and a copy in the form that other people's tools read
     Ledger(LedgerArgs),
+    /// Evidence of controls or streams in a period, as a folder that an auditor verifies without this program
+    Package(PackageArgs),
     /// Ask the running daemon to collect now
     RunNow(RunNowArgs),
     /// Work with checks
@@ -266,6 +268,49 @@ pub enum LedgerCommand {
         #[arg(long, value_name = "DIR")]
         tiles: PathBuf,
     },
+}
+
+/// `package`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The folder holds a page (index.html), tables (csv/), the entries with their proofs, and VERIFY.md, which says \
+    how to verify all of it with python3 and openssl alone. The same ledger and the same arguments give the same bytes.\n\n\
+    Example: evidenced package --control A.8.5 --period 2026-07-01..2026-10-01 --out room-2026-Q3 --for 'Audit firm'"
+)]
+pub struct PackageArgs {
+    /// A control (A.8.5, or iso27001-2022/A.8.5): everything of the checks that bear on it; may be given more than once
+    #[arg(long, value_name = "CONTROL")]
+    pub control: Vec<String>,
+    /// A stream with all its checks; may be given more than once
+    #[arg(long, value_name = "KIND:NAME/COLLECTOR")]
+    pub stream: Vec<StreamId>,
+    /// Every stream
+    #[arg(long)]
+    pub all: bool,
+    /// From a moment up to another, which is no part of it (2026-07-01..2026-10-01); without the second as far as was
+    /// collected
+    #[arg(long, value_name = "FROM..TO", value_parser = period)]
+    pub period: (Timestamp, Option<Timestamp>),
+    /// The folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Do not show a field (keycloak.user.email, keycloak.user.name) or anything of a type (keycloak.user); it stays
+    /// counted and verifiable. Answers as received are left out then, since they could hold it
+    #[arg(long, value_name = "FIELD", num_args = 1..)]
+    pub hide: Vec<String>,
+    /// A checkpoint that the receiver kept: the package will prove that it continues it; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub pin: Vec<PathBuf>,
+    /// Whom it is for: recorded in the ledger, so that they can be told when something in it is erased
+    #[arg(long = "for", value_name = "NAME")]
+    pub recipient: String,
+}
+
+/// Reads `FROM..TO` or `FROM..`.
+fn period(text: &str) -> Result<(Timestamp, Option<Timestamp>), String> {
+    let (from, to) = text.split_once("..").ok_or("expected FROM..TO, for example 2026-07-01..2026-10-01")?;
+    let moment = |text: &str| text.parse::<Timestamp>().map_err(|error| error.to_string());
+    Ok((moment(from)?, if to.is_empty() { None } else { Some(moment(to)?) }))
 }
 
 /// `checks`

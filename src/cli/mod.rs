@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod ledger;
 mod output;
+mod package;
 mod plan;
 mod read;
 mod run;
@@ -75,6 +76,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let done = match &cli.command {
         Command::Init(args) => run::init(&cli, args, &out),
         Command::Run(args) => run::run(&cli, args, &out),
+        Command::Package(args) => package::package(&cli, args, &out),
         Command::RunNow(args) => run::run_now(&cli, args, &out),
         Command::Scan(args) => scan::scan(&cli, args, &out),
         Command::Plan => plan::plan(&cli, &out),

@@ -68,6 +68,8 @@ pub enum Fact {
     Anchor(Anchor),
     /// An authority fell silent, or answers again.
     Silence(Silence),
+    /// A package was made for somebody to take away.
+    Export(Export),
     /// A kind written by a later version.
     #[serde(other)]
     Other,
@@ -111,6 +113,7 @@ impl Fact {
             Fact::Authority(_) => "authority",
             Fact::Anchor(_) => "anchor",
             Fact::Silence(_) => "silence",
+            Fact::Export(_) => "export",
             Fact::Other => "other",
         }
     }
@@ -521,6 +524,38 @@ pub struct Delivery {
     pub answer: String,
     /// How many tries it took so far.
     pub tries: u32,
+}
+
+/// A package of evidence was made: it holds names and values outside our reach from then on, so that its receiver can be
+/// told when something in it is erased.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Export {
+    /// Controls or streams that were asked for.
+    pub of: Vec<String>,
+    /// The first moment of the period.
+    pub from: Timestamp,
+    /// The moment that ends it.
+    pub to: Timestamp,
+    /// Entries in the package.
+    pub entries: u64,
+    /// Rows of observations in it.
+    pub rows: u64,
+    /// Bodies that its entries name and that were left out.
+    pub withheld: u64,
+    /// What was hidden, as `type.field`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
+    /// SHA-256 of the list of its files, 64 hexadecimal digits.
+    pub digest: String,
+    /// A body with the receiver's name: [`ExportDetail`].
+    pub detail: BodyId,
+}
+
+/// What stands in the body of an export.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ExportDetail {
+    /// Whom the package is for.
+    pub recipient: String,
 }
 
 /// The clock was stepped while the daemon ran, or since its last entry.

@@ -27,7 +27,7 @@ pub struct EntryView {
     pub fact: Value,
     /// How many rows it has.
     pub rows: u64,
-    /// What stands in its body, for a deviation.
+    /// What stands in its body, for a deviation or an export.
     pub detail: Option<Value>,
     /// The first exchanges of a run, at most [`EXCHANGES`]; all of them are rows of their own.
     pub exchanges: Vec<ExchangeView>,
@@ -87,6 +87,7 @@ impl Query<'_> {
         };
         let detail = match &entry.fact {
             Fact::Deviation(deviation) => self.json_body(&deviation.detail)?,
+            Fact::Export(export) => self.json_body(&export.detail)?,
             Fact::Run(run) => run.changes.as_ref().map(|body| self.json_body(body)).transpose()?.flatten(),
             _ => None,
         };
@@ -262,17 +263,22 @@ impl Query<'_> {
             .map_err(|e| ReadError::Malformed(format!("body {body} does not read: {e}")))
     }
 
-    /// The resources of one population of a run, in the order of its manifest, each read when it is its turn; those
-    /// erased are left out.
+    /// The resources of one population of a run, in the order of its manifest; those erased are left out.
     pub fn population(
         &self,
         run: &domain::entry::Run,
         kind: &domain::ResourceType,
-    ) -> Result<impl Iterator<Item = Result<Resource, ReadError>>, ReadError> {
+    ) -> Result<Vec<Resource>, ReadError> {
         let population = run.populations.iter().find(|population| population.kind == *kind);
-        let manifest = population.and_then(|population| population.manifest.as_ref());
-        let lines = manifest.map(|manifest| self.parsed(manifest, population_lines)).transpose()?.unwrap_or_default();
-        Ok(lines.into_iter().filter_map(|(_, body)| self.parsed_body::<Resource>(&body).transpose()))
+        let Some(manifest) = population.and_then(|population| population.manifest.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let Some(bytes) = self.read.body(manifest)? else { return Ok(Vec::new()) };
+        let mut resources = Vec::new();
+        for (_, body) in population_lines(&bytes)? {
+            resources.extend(self.parsed_body::<Resource>(&body)?);
+        }
+        Ok(resources)
     }
 }
 

@@ -154,7 +154,7 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             put(&mut ops, key::authority(&silence.authority), &row)?;
             put_change(&mut ops, number);
         }
-        Fact::Other => {}
+        Fact::Export(_) | Fact::Other => {}
     }
     Ok(ops)
 }

@@ -20,8 +20,8 @@ use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, in_full};
 use ledger::{AppendError, Bodies, BodyError, Log, Reader, SharedDisk, SigningKey};
 
-use crate::bodies::{BodyStore, Fresh, PutError};
-use crate::index::{Index, IndexError, MemoryIndex};
+use crate::bodies::{BodyStore, PutError};
+use crate::index::{Index, IndexError, MemoryIndex, Op};
 use crate::layout::Layout;
 use crate::open_index::{open_index, rebuild_index};
 use crate::read::{Head, Read, ReadError};
@@ -536,7 +536,7 @@ impl Writer {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let fresh = {
+        let body_ops = {
             let mut bodies = lock(&shared.bodies);
             bodies.sync().map_err(|error| match error {
                 BodyError::Full(_) => StoreError::DiskFull(in_full(&error)),
@@ -554,7 +554,7 @@ impl Writer {
             }
             Err(error) => return Err(shared.stop(in_full(&error))),
         }
-        let indexed = self.index(plan, fresh);
+        let indexed = self.index(plan, body_ops);
         if let Err(error) = indexed {
             tracing::warn!(%error, "the index failed and is built again");
             self.rebuild().map_err(|e| shared.stop(format!("the index could not be built again: {e}")))?;
@@ -562,9 +562,9 @@ impl Writer {
         Ok(())
     }
 
-    fn index(&self, plan: &Plan, fresh: Fresh) -> Result<(), IndexError> {
+    fn index(&self, plan: &Plan, body_ops: Vec<Op>) -> Result<(), IndexError> {
         let index = self.shared.index();
-        catch_up::apply_bodies(index.as_ref(), fresh.ops())?;
+        catch_up::apply_bodies(index.as_ref(), body_ops)?;
         let signed = self.log.head().ok_or_else(|| IndexError("the ledger has no checkpoint".into()))?;
         let head = catch_up::tree_head(&signed.checkpoint);
         let mut overlay = catch_up::Overlay::new(index.as_ref());

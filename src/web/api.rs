@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use domain::{ControlId, FrameworkId, RowAddress, StreamId};
+use domain::{ControlId, FrameworkId, RowAddress, StreamId, Timestamp};
 use query::{Alert, ChangeView, ControlView, EntryView, FrameworkView, Overview, Query, RowView, StreamView};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,37 @@ pub struct RunNowAsked {
 pub struct RunNowAnswer {
     /// The streams that will run.
     pub streams: Vec<StreamId>,
+}
+
+/// The body of `POST /api/v1/exports`: a package that was made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportAsked {
+    /// Whom it is for.
+    pub recipient: String,
+    /// The controls or streams in it.
+    pub of: Vec<String>,
+    /// The first moment of its period.
+    pub from: Timestamp,
+    /// The moment that ends it.
+    pub to: Timestamp,
+    /// Entries in it.
+    pub entries: u64,
+    /// Rows of observations in it.
+    pub rows: u64,
+    /// Bodies that its entries name and that were left out.
+    pub withheld: u64,
+    /// What was hidden, as `type.field`.
+    pub hidden: Vec<String>,
+    /// SHA-256 of the list of its files, 64 hexadecimal digits.
+    pub digest: String,
+}
+
+/// The answer to `POST /api/v1/exports`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ExportAnswer {
+    /// The entry that says so.
+    pub entry: u64,
 }
 
 /// Changes on the first page.
@@ -178,15 +209,26 @@ fn reading() -> Vec<Route> {
 
 /// What the owner may ask besides.
 fn owner() -> Vec<Route> {
-    vec![Route {
-        path: "/api/v1/run-now",
-        answers: post(run_now),
-        id: "run_now",
-        gives: "the streams that will run now because they were asked to",
-        query: &[],
-        form: Answer::json::<RunNowAnswer>(),
-        body: Some(schema_of::<RunNowAsked>),
-    }]
+    vec![
+        Route {
+            path: "/api/v1/run-now",
+            answers: post(run_now),
+            id: "run_now",
+            gives: "the streams that will run now because they were asked to",
+            query: &[],
+            form: Answer::json::<RunNowAnswer>(),
+            body: Some(schema_of::<RunNowAsked>),
+        },
+        Route {
+            path: "/api/v1/exports",
+            answers: post(export),
+            id: "export",
+            gives: "the entry that records that a package was made",
+            query: &[],
+            form: Answer::json::<ExportAnswer>(),
+            body: Some(schema_of::<ExportAsked>),
+        },
+    ]
 }
 
 /// Which part of a list is wanted.
@@ -384,6 +426,18 @@ async fn run_now(
     let refused = |why| Problem::new(StatusCode::CONFLICT, why, "evidenced list sources names what there is");
     let streams = asked.backend().run_now(wanted.what.as_deref()).await.map_err(refused)?;
     Ok((StatusCode::ACCEPTED, Json(RunNowAnswer { streams })))
+}
+
+async fn export(
+    State(asked): State<Asked>,
+    body: Result<Json<ExportAsked>, JsonRejection>,
+) -> Result<(StatusCode, Json<ExportAnswer>), Problem> {
+    let Json(export) = body.map_err(|error| {
+        Problem::new(error.status(), error.body_text(), "evidenced package says what was made by itself")
+    })?;
+    let refused = |why| Problem::new(StatusCode::CONFLICT, why, "look at the daemon's log");
+    let entry = asked.blocking(move |backend| backend.export(&export).map_err(refused)).await?;
+    Ok((StatusCode::ACCEPTED, Json(ExportAnswer { entry })))
 }
 
 /// A list that is bounded by the settings or by a catalogue, and so stands here whole.

@@ -8,6 +8,7 @@ use domain::StreamId;
 use query::Query;
 use tokio::sync::Semaphore;
 
+use crate::api::ExportAsked;
 use crate::problem::Problem;
 
 /// The streams that will run, or why none will.
@@ -24,6 +25,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The metrics in Prometheus' text format 0.0.4. May wait for the disk.
     fn metrics(&self) -> Result<String, String>;
+
+    /// Records that a package was made, and says in which entry. May wait for the disk. Only the owner can ask it.
+    fn export(&self, _: &ExportAsked) -> Result<u64, String> {
+        Err("nothing is recorded here".to_owned())
+    }
 
     /// Makes a stream, all streams of a source, or everything (`None`) due now.
     fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a>;

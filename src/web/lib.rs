@@ -1,7 +1,7 @@
 //! Pages, API, health and control: what is recorded, shown to people and programs, over [`query`] only.
 //!
 //! Nothing here can change anything, with one exception: [`control`], for a socket that only the daemon's owner can
-//! open, lets runs be asked for. There is no JavaScript, no cookie and no request to another host.
+//! open, lets runs be asked for and exports be recorded. There is no JavaScript, no cookie and no request to another host.
 
 mod access;
 mod api;
@@ -21,7 +21,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 
 pub use access::Access;
-pub use api::{Listing, NowView, RunNowAnswer, RunNowAsked, openapi};
+pub use api::{ExportAnswer, ExportAsked, Listing, NowView, RunNowAnswer, RunNowAsked, openapi};
 pub use backend::{Backend, RunNow};
 pub use problem::ErrorBody;
 pub use serve::{Connections, serve};
@@ -46,7 +46,7 @@ pub fn health(backend: Arc<dyn Backend>) -> Router {
     guard::surround(health::routes(Asked::new(backend)), |router| router, |_| Form::Text)
 }
 
-/// The API, and `POST /api/v1/run-now`, for a socket that only the daemon's owner can open.
+/// The API, `POST /api/v1/run-now` and `POST /api/v1/exports`, for a socket that only the daemon's owner can open.
 pub fn control(backend: Arc<dyn Backend>) -> Router {
     let asked = Asked::new(backend);
     guard::surround(api::routes(asked.clone()).merge(api::control(asked)), |router| router, |_| Form::Json)

@@ -72,6 +72,7 @@ const WRITERS: &[(&str, &str)] = &[
     ("src/ledger/", "segments, checkpoints and bodies"),
     ("src/store/", "the data directory"),
     ("src/checks/build.rs", "runs when the crate is built, and lists the files of config/"),
+    ("src/package/folder.rs", "evidence to take away, in a folder of its own"),
     ("src/serve.rs", "the control socket, readable by its owner only"),
     ("src/cli/demo.rs", "the settings and secrets of the demo's own folder"),
 ];

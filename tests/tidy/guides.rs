@@ -10,7 +10,7 @@ use super::workspace::{folder, packages};
 const MAP: &str = "ARCHITECTURE.md";
 
 /// Files that the guides speak of and that users make, or the program makes for them.
-const OF_USERS: &[&str] = &["evidenced.yaml", "auditor.vkey", "checkpoint.kept"];
+const OF_USERS: &[&str] = &["evidenced.yaml", "auditor.vkey", "checkpoint.kept", "VERIFY.md"];
 
 #[test]
 fn every_path_in_a_guide_exists() {

@@ -68,9 +68,6 @@ fn run(n: i64, people: &[(&str, bool)]) -> CollectionRun {
         fields: [("enabled".to_owned(), Field::Read((*enabled).into()))].into(),
         exchanges: vec![],
     };
-    let mut everybody = Population::new("keycloak.user".parse().unwrap());
-    everybody.complete = true;
-    everybody.extend(people.iter().map(resource));
     CollectionRun {
         stream: stream(),
         collector_version: 1,
@@ -79,7 +76,12 @@ fn run(n: i64, people: &[(&str, bool)]) -> CollectionRun {
         ended: Timestamp::from_millis(slot(n).0.millis() + 10),
         caller: Some("reader".into()),
         exchanges: vec![],
-        populations: vec![everybody],
+        populations: vec![Population {
+            kind: "keycloak.user".parse().unwrap(),
+            complete: true,
+            reconciled: None,
+            resources: people.iter().map(resource).collect(),
+        }],
         gaps: vec![],
         changes: Ok(vec![]),
         outcome: Outcome::Collected,
@@ -461,7 +463,7 @@ fn invariant_28_the_same_facts_clock_and_random_numbers_give_the_same_bytes() {
 
 #[test]
 fn the_body_of_a_row_has_each_field_on_a_line_of_its_own() {
-    let mut resource = run(1, &[("dora\n=cmd()", true)]).populations[0].resources().next().unwrap();
+    let mut resource = run(1, &[("dora\n=cmd()", true)]).populations[0].resources[0].clone();
     resource.fields.insert("roles".into(), Field::Read(serde_json::json!(["b", {"z": 1, "a": 2}])));
     let text = store::row_text(&resource).unwrap();
     let expected = r#"{

@@ -148,12 +148,20 @@ async fn every_route_is_described_and_every_description_is_answered() {
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
             let validator = validator(&description, schema);
             let owner = web::control(Arc::new(sample(&Names::tame(), 6)));
-            for (body, status) in [
-                (json!({ "what": "keycloak:acme/realm" }), StatusCode::ACCEPTED),
-                (json!({ "what": null }), StatusCode::ACCEPTED),
-                (json!({}), StatusCode::ACCEPTED),
-                (json!({ "what": 7 }), StatusCode::UNPROCESSABLE_ENTITY),
-            ] {
+            let (accepted, refused) = (StatusCode::ACCEPTED, StatusCode::UNPROCESSABLE_ENTITY);
+            let run_now = vec![
+                (json!({ "what": "keycloak:acme/realm" }), accepted),
+                (json!({ "what": null }), accepted),
+                (json!({}), accepted),
+                (json!({ "what": 7 }), refused),
+            ];
+            let moment = "2026-07-01T00:00:00.000Z";
+            let export = json!({
+                "recipient": "an auditor", "of": ["iso27001-2022/A.8.5"], "from": moment, "to": moment, "entries": 1,
+                "rows": 2, "withheld": 0, "hidden": [], "digest": "00",
+            });
+            let exports = vec![(export, accepted), (json!({ "recipient": 7 }), refused), (json!({}), refused)];
+            for (body, status) in if path.ends_with("run-now") { run_now } else { exports } {
                 let request =
                     Request::builder().method(Method::POST).uri(&path).header("content-type", "application/json");
                 let answer = send(&owner, request.body(Body::from(body.to_string())).unwrap()).await;

@@ -1,0 +1,231 @@
+//! A small ledger with everything that a package can hold, made in a moment and the same every time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use domain::entry::{Fact, Intent, Missed, MissedReason, Schedule, TreeHead, Version};
+use domain::{
+    Clock, CollectionRun, Exchange, Field, Outcome, Population, Resource, ResourceKey, Slot, StreamId, Timestamp,
+    Trigger,
+};
+use evidenced::judge::judge_last;
+use evidenced::knowledge::Knowledge;
+use evidenced::package::{Asked, Made, PackageError, Source, make};
+use query::Query;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use store::{Layout, Offline, Options, Random, Read, Store};
+use tempfile::TempDir;
+
+/// Names that a page, a table or a terminal could take for something else.
+const NAMES: [&str; 4] =
+    ["<script>alert(1)</script>", "=cmd()|' /C calc'!A0", "two\nlines, \"quoted\"", "\u{1b}[31m-dora@example.org"];
+
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn bytes(&self) -> Result<[u8; 32], String> {
+        Ok(Sha256::digest(self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes()).into())
+    }
+}
+
+/// Minutes of the test's time.
+pub(super) fn slot(n: i64) -> Slot {
+    Slot(Timestamp::from_millis(n * 60_000))
+}
+
+fn stream() -> StreamId {
+    "keycloak:acme/realm".parse().unwrap()
+}
+
+fn options(data: &Path, minute: i64) -> Options {
+    Options {
+        data: data.to_owned(),
+        guard: None,
+        disk: ledger::RealDisk::shared(),
+        clock: Arc::new(Ticking(AtomicI64::new(slot(minute).0.millis()))),
+        random: Arc::new(Counting(AtomicU64::new(minute.unsigned_abs() << 20))),
+    }
+}
+
+/// A run of a slot that found realms of those names, each protected against guessing or not.
+fn run(store: &Store, knowledge: &Knowledge, n: i64, protected: impl Fn(usize) -> bool) {
+    let (head, trigger) = (store.head().unwrap(), Trigger::Slot(slot(n)));
+    let after = TreeHead { size: head.size, root: head.root };
+    let begun = store.record_intent(Intent { stream: stream(), trigger, after }).unwrap().entry;
+    let resource = |(place, name): (usize, &&str)| Resource {
+        key: ResourceKey { kind: "keycloak.realm".parse().unwrap(), id: format!("id of {name}") },
+        name: (*name).to_owned(),
+        fields: [
+            ("brute_force".to_owned(), Field::Read(protected(place).into())),
+            ("failure_factor".to_owned(), Field::Read(5.into())),
+            ("secret_field".to_owned(), Field::Read(format!("hush {name}").into())),
+        ]
+        .into(),
+        exchanges: vec![0],
+    };
+    let answer = format!("{{\"realms\":{}}}\n", json!(NAMES));
+    let segments = answer.as_bytes().chunks(40).map(|part| store.put_body(part).unwrap()).collect();
+    let exchange = Exchange {
+        seq: 0,
+        call: "GET /admin/realms/{realm}".into(),
+        method: "GET".into(),
+        url: "http://localhost/admin/realms/acme".into(),
+        request_body: None,
+        sent: slot(n).0,
+        ended: slot(n).0,
+        tries: vec![],
+        status: Some(200),
+        request_id: None,
+        date: None,
+        etag: None,
+        not_modified: false,
+        next: None,
+        bytes: answer.len() as u64,
+        body: segments,
+        redacted: vec![],
+        error: None,
+    };
+    let population = Population {
+        kind: "keycloak.realm".parse().unwrap(),
+        complete: true,
+        reconciled: None,
+        resources: NAMES.iter().enumerate().map(resource).collect(),
+    };
+    let ended = CollectionRun {
+        stream: stream(),
+        collector_version: 1,
+        trigger,
+        started: slot(n).0,
+        ended: slot(n).0,
+        caller: Some("reader".into()),
+        exchanges: vec![exchange],
+        populations: vec![population],
+        gaps: vec![],
+        changes: Ok(vec![]),
+        outcome: Outcome::Collected,
+    };
+    store.record_run(begun, &ended).unwrap();
+    judge_last(store, knowledge, &stream()).unwrap();
+}
+
+/// A ledger with the slots 1 to 9: runs, one of which drifts, and a range that nobody ran.
+pub(super) struct Ledger {
+    pub(super) dir: TempDir,
+    knowledge: Knowledge,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Ledger {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger { dir, knowledge: Knowledge::embedded().unwrap() };
+        Store::init(&options(&ledger.data(), 0), "example.org/evidence", "test 1").unwrap();
+        let (store, _) = Store::open(options(&ledger.data(), 100)).unwrap();
+        let checks = store.put_json(&ledger.knowledge.checks.recorded()).unwrap();
+        let version = Version {
+            program: "test 1".into(),
+            binary: "00".into(),
+            settings: "00".into(),
+            checks: ledger.knowledge.checks.checks_digest(),
+            frameworks: ledger.knowledge.checks.frameworks_digest(),
+            checks_body: Some(checks),
+        };
+        store.record_one(Fact::Version(version)).unwrap();
+        let schedule = Schedule { stream: stream(), expression: Some("every: 1m".into()), zone: None, from: slot(0).0 };
+        store.record_one(Fact::Schedule(schedule)).unwrap();
+        for n in 1..=3 {
+            run(&store, &ledger.knowledge, n, |place| n < 3 || place > 0);
+        }
+        let (first, last) = (slot(4), slot(6));
+        let missed = Missed { stream: stream(), first, last, count: 3, reason: MissedReason::NotRunning };
+        store.record_missed(missed).unwrap();
+        drop(store);
+        ledger.go_on(7, 9, 0);
+        ledger
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Goes on with the slots from `first` to `last`; `other` makes what it finds another history.
+    pub(super) fn go_on(&self, first: i64, last: i64, other: i64) {
+        let (store, _) = Store::open(options(&self.data(), 100 + first * 100 + other)).unwrap();
+        for n in first..=last {
+            run(&store, &self.knowledge, n, |place| place as i64 != other);
+        }
+    }
+
+    /// A copy of the ledger as it is now.
+    pub(super) fn copy(&self) -> Ledger {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&self.data(), &dir.path().join("data"));
+        Ledger { dir, knowledge: Knowledge::embedded().unwrap() }
+    }
+
+    pub(super) fn checkpoint(&self) -> Vec<u8> {
+        fs::read(Layout::new(&self.data()).ledger().join("checkpoint")).unwrap()
+    }
+
+    pub(super) fn key(&self) -> ledger::VerifierKey {
+        ledger::Reader::open(&Layout::new(&self.data()).ledger()).named_key().unwrap().unwrap()
+    }
+
+    pub(super) fn package(&self, out: &Path, asked: &Asked) -> Result<Made, PackageError> {
+        let data = self.data();
+        let offline = Offline::open(&data).unwrap();
+        let query = Query { read: &offline, catalogue: &self.knowledge.catalogue, now: slot(10_000).0 };
+        make(&Source { data: &data, offline: &offline, query: &query }, asked, out, &mut |_, _| {})
+    }
+
+    pub(super) fn made(&self, out: &Path) -> Made {
+        self.package(out, &usual()).unwrap()
+    }
+}
+
+/// The slots 1 to 9 for a control.
+pub(super) fn usual() -> Asked {
+    let controls = vec!["iso27001-2022/A.8.5".parse().unwrap()];
+    Asked { controls, from: slot(1).0, to: Some(slot(10).0), ..Asked::default() }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(item.file_name());
+        match item.file_type().unwrap() {
+            kind if kind.is_dir() => copy(&item.path(), &target),
+            kind if kind.is_file() => drop(fs::copy(item.path(), target).unwrap()),
+            _ => {}
+        }
+    }
+}
+
+/// Every file of a folder by its name.
+pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(top: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for item in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match item.file_type().unwrap().is_dir() {
+                true => walk(top, &item.path(), found),
+                false => {
+                    let name = item.path().strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+                    found.insert(name, fs::read(item.path()).unwrap());
+                }
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(folder, folder, &mut found);
+    found
+}
