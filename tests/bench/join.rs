@@ -70,6 +70,10 @@ fn measured(people: usize) -> Result<Cost, Failed> {
     }
     let (whole, peak_kb) = scan(dir.path(), JOINED)?;
     let (identities, join) = (recorded(dir.path(), COLLECTED[0])?, recorded(dir.path(), JOINED)?);
+    // Of identities that were not read whole the join says nothing, which would cost little and measure nothing.
+    if !identities.populations.iter().all(|population| population.complete) {
+        return Err(format!("{} is incomplete: {:?}", COLLECTED[0], identities.gaps).into());
+    }
     let count =
         |run: &Run, kind: &str| run.populations.iter().filter(|p| p.kind.as_str() == kind).map(|p| p.count).sum();
     Ok(Cost {
@@ -93,7 +97,7 @@ fn write_settings(dir: &Path, url: &str) -> Result<(), Failed> {
         )
     };
     let text = format!(
-        "organisation: Bench\ndata: {here}/data\nsources:\n  keycloak:\n  - name: bench\n    owner: nobody\n    url: {url}\n    \
+        "organisation: Bench\ndata: {here}/data\nlimits: {{pages: 2000}}\nsources:\n  keycloak:\n  - name: bench\n    owner: nobody\n    url: {url}\n    \
          realm: {}\n    client_id: {}\n    client_secret: {{file: {here}/keycloak}}\n  github:\n{}{}  accounts:\n  \
          - name: bench\n    owner: nobody\n    identities: [keycloak:bench]\n    accounts: [github:one, github:two]\n",
         world::REALM,
