@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use domain::entry::{Export, ExportDetail, Fact, Version};
 use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Surroundings, SystemSecrets};
+use query::Query;
 use sha2::{Digest, Sha256};
 use store::rows::key;
 use store::{InitError, Options, Random, Read, ReadError, Recovered, Store, StoreError};
@@ -39,6 +40,11 @@ pub fn rotate_key(data: &Path, settings: &Settings) -> Result<store::Rotated, st
     store::rotate_key(options(data, settings, None))
 }
 
+/// Ends the ledger of a data directory and begins the one that continues it. No daemon may hold it.
+pub fn close(data: &Path, settings: &Settings, because: &str) -> Result<store::Closed, store::CloseError> {
+    store::close(&options(data, settings, None), because, PROGRAM)
+}
+
 /// Opens the store of a data directory.
 pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
     let wanted = bad.crash_at.is_some() || bad.room_in.is_some();
@@ -59,6 +65,7 @@ fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -
     Options {
         data: data.to_owned(),
         guard: settings.guard_dir.clone(),
+        guard_copies: settings.guard_copies.clone(),
         disk: disk.unwrap_or_else(ledger::RealDisk::shared),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
@@ -196,8 +203,14 @@ pub struct Start {
 
 /// Runs a daemon until it is asked to stop, or until its store stops.
 pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Result<()> {
-    let (store, recovered) = open_store(&start.data, &start.loaded.settings, &start.disk)
-        .with_context(|| format!("cannot use {}", start.data.display()))?;
+    let opened = open_store(&start.data, &start.loaded.settings, &start.disk);
+    if let Err(error) = &opened
+        && let Some(older @ store::OpenError::Older { .. }) = error.downcast_ref()
+        && let Err(why) = tell_of_older(&start, older)
+    {
+        tracing::error!(why, "nobody could be told that the ledger is older than it was");
+    }
+    let (store, recovered) = opened.with_context(|| format!("cannot use {}", start.data.display()))?;
     for note in &recovered.notes {
         tracing::warn!(note, "recovered");
     }
@@ -212,6 +225,15 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(telemetry);
     ended
+}
+
+/// Tells people that the ledger is not what it was. It cannot say so itself.
+fn tell_of_older(start: &Start, older: &store::OpenError) -> Result<(), String> {
+    let offline = store::Offline::open(&start.data).map_err(|e| in_full(&e))?;
+    let query = Query { read: &offline, catalogue: &start.loaded.knowledge.catalogue, now: SystemClock.now() };
+    let alert = query.older_alert(&in_full(older)).map_err(|e| in_full(&e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(notify::tell_once(&start.loaded.settings.alerts, alert, &SystemClock))
 }
 
 /// The life of a daemon: four tasks, and the signals that end it.

@@ -46,6 +46,9 @@ pub struct Settings {
     /// volume. Left out: in the data directory, where it shows less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guard_dir: Option<PathBuf>,
+    /// Further folders for the same mark, on other volumes or machines still. The farthest of all that can be reached
+    /// counts; one that cannot is said in the log. A folder has to be there: a missing one is an unmounted volume.
+    pub guard_copies: Vec<PathBuf>,
     /// The ledger.
     pub ledger: LedgerSettings,
     /// Outside authorities that date the ledger (RFC 3161), so that nobody has to take the operator's word for when
@@ -176,6 +179,7 @@ impl Default for Settings {
             organisation: String::new(),
             data: PathBuf::from("evidenced-data"),
             guard_dir: None,
+            guard_copies: Vec::new(),
             ledger: LedgerSettings::default(),
             anchors: Vec::new(),
             schedules: Schedules::default(),

@@ -622,3 +622,22 @@ fn tell_log(stream: &StreamId, done: &Done, run: &domain::CollectionRun) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_of_the_clock_is_noticed_in_either_direction_and_once() {
+        let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
+        let mut steps = Steps::new(at(100));
+        assert_eq!(steps.look(at(100)), None);
+        for (shown, by) in [(40, 60), (41, 1), (400, 359)] {
+            let before = steps.shown;
+            let (expected, found) = steps.look(at(shown)).unwrap();
+            assert!(expected.since(before) < STEP, "only the time that went by");
+            assert_eq!((found.as_secs() + 30) / 60, by, "{shown}: {found}");
+            assert_eq!(steps.look(at(shown)), None, "once");
+        }
+    }
+}

@@ -68,6 +68,26 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
     Ok(())
 }
 
+/// Tells of something that no ledger can hold, once, as the settings would have it. What nobody takes is tried again by
+/// whatever starts the daemon again: the incident stays the same.
+pub async fn tell_once(
+    settings: &alerts::Settings,
+    alert: query::Alert,
+    clock: &dyn domain::Clock,
+) -> Result<(), String> {
+    let network = Network::new().map_err(|e| in_full(&e))?;
+    let mut dispatcher = Dispatcher::build(settings, Remembered::default()).map_err(|e| in_full(&e))?;
+    let round = dispatcher.round(&[alert], &network, clock, &mut || 0).await;
+    for sent in &round.sent {
+        let receiver = &sent.notification.receiver;
+        match &sent.result {
+            Ok(receipt) => tracing::info!(receiver, answer = receipt.answer, "told"),
+            Err(error) => tracing::warn!(receiver, %error, detail = error.detail, "could not tell"),
+        }
+    }
+    Ok(())
+}
+
 /// One round: look, tell, record. Returns when the next is due.
 #[tracing::instrument(name = "alert", level = "debug", skip_all)]
 async fn round(

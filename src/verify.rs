@@ -43,6 +43,8 @@ pub struct Meaning {
     /// Those of them whose record key is gone, so that nobody can say which resource is meant: erased, or lost with
     /// `keys/subjects`.
     pub unnamed: u64,
+    /// The ledger that this one continues, when that was closed.
+    pub continues: Option<domain::entry::Continues>,
     /// What outside authorities say of the time of entries.
     pub outside: Outside,
     /// What does not hold, each with its entry.
@@ -176,6 +178,7 @@ impl Audit<'_> {
                     self.body(number, body)?;
                 }
             }
+            Fact::Genesis(genesis) => self.meaning.continues.clone_from(&genesis.continues),
             Fact::Authority(authority) => {
                 if let Some(every) = authority.every {
                     self.gathered.every.insert(authority.name.clone(), every);

@@ -47,6 +47,7 @@ fn store(data: &Path) -> Store {
     let options = || Options {
         data: data.to_owned(),
         guard: None,
+        guard_copies: vec![],
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(slot(100).0.millis()))),
         random: Arc::new(Counting(AtomicU64::new(1))),

@@ -22,6 +22,8 @@ mod package;
 #[cfg(test)]
 mod parties;
 #[cfg(test)]
+mod rollback;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod support;

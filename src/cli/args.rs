@@ -59,6 +59,10 @@ pub enum Command {
     Ledger(LedgerArgs),
     /// Evidence of controls or streams in a period, as a folder that an auditor verifies without this program
     Package(PackageArgs),
+    /// A consistent copy of the data directory, beside a running daemon. The signing key is not in it, nor the guard
+    Backup(BackupArgs),
+    /// Read a copy back into a new or empty folder (--data DIR)
+    Restore(RestoreArgs),
     /// Ask the running daemon to collect now
     RunNow(RunNowArgs),
     /// Work with checks
@@ -261,6 +265,14 @@ pub enum LedgerCommand {
     /// Give the ledger another signing key. The daemon must not run. Both keys sign until an outside authority (anchors)
     /// has dated what both have signed, or for a day where there is none; the running daemon then retires the older one
     RotateKey,
+    /// End this ledger, when it can never go on, and begin the one that continues it, under another name and key. Its first
+    /// entry says what came before, what of it is missing, and why. The old one is kept in DATA/closed. The daemon must not
+    /// run. There is no way back
+    Close {
+        /// Why, for whoever audits it
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        because: String,
+    },
     /// Write the ledger as C2SP tlog-tiles: tiles, entry bundles, checkpoint. Reads beside a running daemon; run it
     /// again to carry on what was interrupted or has grown
     Export {
@@ -311,6 +323,24 @@ fn period(text: &str) -> Result<(Timestamp, Option<Timestamp>), String> {
     let (from, to) = text.split_once("..").ok_or("expected FROM..TO, for example 2026-07-01..2026-10-01")?;
     let moment = |text: &str| text.parse::<Timestamp>().map_err(|error| error.to_string());
     Ok((moment(from)?, if to.is_empty() { None } else { Some(moment(to)?) }))
+}
+
+/// `backup`
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    /// The file to write, a tar archive, which must not be there yet; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+/// `restore`
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// The copy
+    pub file: PathBuf,
+    /// Verify everything before saying that it is done
+    #[arg(long)]
+    pub verify: bool,
 }
 
 /// `checks`

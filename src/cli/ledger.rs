@@ -20,6 +20,7 @@ pub(super) fn ledger(cli: &Cli, args: &LedgerArgs, out: &Output) -> anyhow::Resu
         LedgerCommand::Key => print_keys(&reader(cli, out)?, out),
         LedgerCommand::Policy => print_policy(&reader(cli, out)?, out),
         LedgerCommand::RotateKey => rotate_key(cli, out),
+        LedgerCommand::Close { because } => close(cli, because, out),
         LedgerCommand::Export { tiles } => export(&reader(cli, out)?, tiles, out),
     }
 }
@@ -113,6 +114,30 @@ fn rotate_key(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     out.line(format!("entry      #{} names it, signed by both: whoever has the old key can follow", rotated.entry));
     out.line("           hand the new line to your auditor; both keys sign until the daemon retires the old one");
     out.fact(&serde_json::json!({ "entry": rotated.entry, "old": rotated.old, "new": rotated.new }));
+    Ok(Exit::Ok)
+}
+
+fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
+    let settings = match cli.config.is_some() || settings_path(cli).exists() {
+        true => load(cli, out)?.settings,
+        false => Settings::default(),
+    };
+    let data = data_dir(cli, Some(&settings));
+    let closed = app::close(&data, &settings, because)?;
+    let before = &closed.continues;
+    let aside = store::Layout::new(&data).closed(before.epoch);
+    out.line(format!(
+        "closed     {} at {} entries, {} of them missing",
+        before.origin, before.known.size, before.missing
+    ));
+    out.line(format!("kept       {}; verify it there: evidenced verify {}", aside.display(), aside.display()));
+    out.line(format!("ledger     {} in {}", closed.origin, data.display()));
+    out.line(format!("key        {}", closed.key));
+    out.line("           hand this line to your auditor now; the old ledger keeps its own");
+    out.fact(&serde_json::json!({
+        "closed": before.origin, "entries": before.known.size, "missing": before.missing, "kept": aside,
+        "origin": closed.origin, "key": closed.key, "because": before.because,
+    }));
     Ok(Exit::Ok)
 }
 

@@ -1,6 +1,7 @@
 //! Arguments in, exit code out.
 
 mod args;
+mod backup;
 mod check;
 mod explain;
 mod ledger;
@@ -86,6 +87,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::List(args) => show::list(&cli, args, &out),
         Command::Verify(args) => verify::verify(&cli, args, &out),
         Command::Ledger(args) => ledger::ledger(&cli, args, &out),
+        Command::Backup(args) => backup::backup(&cli, args, &out),
+        Command::Restore(args) => backup::restore(&cli, args, &out),
         Command::Checks(args) => check::checks(&cli, args, &out),
         Command::Config(args) => check::config(&cli, args, &out),
         Command::Completions(args) => completions(args.shell, &out),

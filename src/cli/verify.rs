@@ -241,6 +241,13 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
         out.line(format!("{}: {error}", out.toned(Tone::Bad, "invalid")));
         return;
     }
+    if let Some(before) = &meaning.continues {
+        let (origin, size, missing) = (&before.origin, before.known.size, before.missing);
+        out.line(format!(
+            "continues  {origin}, closed at {size} entries of which {missing} are missing: {}",
+            before.because
+        ));
+    }
     let [collected, partial, failed, missed] = meaning.slots;
     let all: u64 = meaning.slots.iter().sum();
     let under_way = match meaning.under_way {

@@ -19,6 +19,7 @@ const TEMPLATE: &str = "\
 organisation: Acme Ltd
 #data: evidenced-data
 #guard_dir: /var/lib/evidenced-guard
+#guard_copies: [/mnt/elsewhere/evidenced-guard]
 #ledger:
   #origin: evidenced/acme-ltd
 #anchors:

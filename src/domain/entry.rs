@@ -128,6 +128,27 @@ pub struct Genesis {
     pub key: String,
     /// The program that made it, `evidenced 0.1.0`.
     pub program: String,
+    /// The ledger that this one continues, when that was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continues>,
+}
+
+/// A ledger that was closed, as the one that continues it knows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Continues {
+    /// Its name.
+    pub origin: String,
+    /// How many were closed before this one begins, itself included: from 1.
+    pub epoch: u32,
+    /// The longest that it is known to have been, by whatever remembers.
+    pub known: TreeHead,
+    /// Its last signed checkpoint that is still here, as it stands; `None` when none can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// How many entries are known to have been, and are not here.
+    pub missing: u64,
+    /// Why it was closed, in the words of whoever closed it.
+    pub because: String,
 }
 
 /// What measured.

@@ -12,7 +12,7 @@ use crate::disk::{self, Disk, DiskDir, DiskFile, Held, Open, SharedDisk};
 use crate::pack::{self, Commitment, Encoder, GREATEST_BODY, HEAD, HEADER, Head, Location, PACK_BYTES};
 use crate::real_disk::RealDisk;
 use crate::recover::Damage;
-use crate::slots::{SlotError, Slots};
+use crate::slots::{self, SlotError, Slots};
 
 /// Written records are gathered up to this many bytes before they go to the file.
 const GATHER: usize = 1 << 20;
@@ -75,6 +75,11 @@ pub(crate) fn synced_path(dir: &Path) -> PathBuf {
 
 fn synced_text(end: Location) -> String {
     format!("pack {}\nbytes {}\n", end.pack, end.offset)
+}
+
+/// A file that says that the packs are durable up to there.
+pub(crate) fn synced_file(end: Location) -> Result<Vec<u8>, SlotError> {
+    slots::new_file(&synced_text(end))
 }
 
 fn parse_synced(text: &str) -> Option<Location> {

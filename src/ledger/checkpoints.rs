@@ -14,6 +14,8 @@ pub(crate) const LONGEST_RECORD: usize = 4096;
 /// The same limit for a file of one note, where cosignatures may have been added by hand.
 const LONGEST_FILE: u64 = 1 << 20;
 const CHUNK: usize = 64 * 1024;
+/// Thousands of checkpoints.
+const FURTHEST_BACK: u64 = 1 << 21;
 
 /// The log of checkpoints.
 pub(crate) fn log_path(ledger: &Path) -> PathBuf {
@@ -61,6 +63,18 @@ pub(crate) fn find_last(file: &dyn DiskFile, note: &str) -> io::Result<Option<(u
         let end = at + record.len();
         (start + end as u64, tail.get(end..).unwrap_or_default().to_vec())
     }))
+}
+
+/// Where the record of `note` ends, beside a running writer, which may have written others after it.
+pub(crate) fn find(file: &dyn DiskFile, note: &str) -> io::Result<Option<u64>> {
+    let record = record(note);
+    let len = file.length()?;
+    let start = len.saturating_sub(FURTHEST_BACK);
+    let mut tail = vec![0; usize::try_from(len - start).unwrap_or(0)];
+    let read = file.read_at(start, &mut tail)?;
+    tail.truncate(read);
+    let found = tail.windows(record.len()).rposition(|window| window == record.as_bytes());
+    Ok(found.map(|at| start + (at + record.len()) as u64))
 }
 
 /// Reads the log from its beginning, one record at a time, in bounded memory.

@@ -34,11 +34,35 @@ pub enum GuardError {
     },
 }
 
+/// Where the mark is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GuardPlaces {
+    /// The directory without which nothing is signed.
+    pub guard: PathBuf,
+    /// Further directories. One that cannot be reached is passed over, and said.
+    pub copies: Vec<PathBuf>,
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for GuardPlaces {
+    fn from(guard: &P) -> GuardPlaces {
+        GuardPlaces { guard: guard.as_ref().to_owned(), copies: Vec::new() }
+    }
+}
+
 /// The open guard of one ledger, locked.
 pub(crate) struct Guard {
     slots: Slots,
     mark: Checkpoint,
+    copies: Vec<Copied>,
+    /// Places that could not be reached, each with the reason.
+    unreachable: Vec<(PathBuf, String)>,
     _held: Box<dyn Held>,
+}
+
+/// The mark in a further place; `None` where there is none yet.
+struct Copied {
+    dir: PathBuf,
+    held: Option<(Slots, Checkpoint)>,
 }
 
 impl Guard {
@@ -51,14 +75,73 @@ impl Guard {
     ) -> Result<Guard, GuardError> {
         Slots::create(disk, &path(dir), &mark.to_string())?;
         let slots = Slots::open(disk, &path(dir), Open::Write)?;
-        Ok(Guard { slots, mark, _held: held })
+        Ok(Guard { slots, mark, copies: Vec::new(), unreachable: Vec::new(), _held: held })
     }
 
     /// Opens a guard for moving it.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, held: Box<dyn Held>) -> Result<Guard, GuardError> {
         let slots = Slots::open(disk, &path(dir), Open::Write)?;
         let mark = Checkpoint::parse(slots.text()).map_err(|_| GuardError::Unreadable)?;
-        Ok(Guard { slots, mark, _held: held })
+        Ok(Guard { slots, mark, copies: Vec::new(), unreachable: Vec::new(), _held: held })
+    }
+
+    /// Opens the further places. A directory that is not there is an unmounted volume, and is not made.
+    pub(crate) fn open_copies(&mut self, disk: &dyn Disk, dirs: &[PathBuf]) {
+        for dir in dirs {
+            let opened = || -> Result<Option<(Slots, Checkpoint)>, GuardError> {
+                if !disk.exists(dir).map_err(SlotError::Io)? {
+                    return Err(SlotError::Io(std::io::ErrorKind::NotFound.into()).into());
+                }
+                if !exists(disk, dir).map_err(SlotError::Io)? {
+                    return Ok(None);
+                }
+                let slots = Slots::open(disk, &path(dir), Open::Write)?;
+                let mark = Checkpoint::parse(slots.text()).map_err(|_| GuardError::Unreadable)?;
+                Ok(Some((slots, mark)))
+            };
+            match opened() {
+                Ok(held) => self.copies.push(Copied { dir: dir.clone(), held }),
+                Err(error) => self.unreachable.push((dir.clone(), error.to_string())),
+            }
+        }
+    }
+
+    /// The marks in further places, with their directories.
+    pub(crate) fn copies(&self) -> impl Iterator<Item = (&Path, &Checkpoint)> {
+        self.copies.iter().filter_map(|copy| Some((copy.dir.as_path(), &copy.held.as_ref()?.1)))
+    }
+
+    /// Places that could not be reached, each with the reason.
+    pub(crate) fn unreachable(&self) -> &[(PathBuf, String)] {
+        &self.unreachable
+    }
+
+    /// Brings the further places to where this one stands. A place that fails is given up until the next start.
+    pub(crate) fn bring_copies(&mut self, disk: &dyn Disk) {
+        let mark = self.mark.clone();
+        let bring = |copy: &mut Copied| -> Result<(), SlotError> {
+            match &mut copy.held {
+                Some((_, held)) if *held == mark => return Ok(()),
+                Some((slots, held)) => {
+                    slots.write(&mark.to_string())?;
+                    *held = mark.clone();
+                }
+                None => {
+                    Slots::create(disk, &path(&copy.dir), &mark.to_string())?;
+                    copy.held = Some((Slots::open(disk, &path(&copy.dir), Open::Write)?, mark.clone()));
+                }
+            }
+            Ok(())
+        };
+        let mut lost = Vec::new();
+        self.copies.retain_mut(|copy| match bring(copy) {
+            Ok(()) => true,
+            Err(error) => {
+                lost.push((copy.dir.clone(), error.to_string()));
+                false
+            }
+        });
+        self.unreachable.extend(lost);
     }
 
     /// Takes the guard's lock, so that two copies of one ledger cannot both be open.
@@ -91,6 +174,16 @@ impl Guard {
         self.mark = to.clone();
         Ok(())
     }
+}
+
+/// The mark in a directory, read without its lock; an error where there is none.
+pub fn high_water(dir: &Path) -> Result<Checkpoint, GuardError> {
+    read(&crate::real_disk::RealDisk, dir)
+}
+
+/// Writes a mark into a directory, for a ledger that is put aside and never signed for again.
+pub fn keep_high_water(dir: &Path, mark: &Checkpoint) -> Result<(), GuardError> {
+    Ok(Slots::create(&crate::real_disk::RealDisk, &path(dir), &mark.to_string())?)
 }
 
 /// Reads a guard without its lock, as a verifier does.

@@ -159,6 +159,11 @@ impl Log {
         &self.ring
     }
 
+    /// Places of the guard that could not be reached so far, each with the reason.
+    pub fn unreachable_guards(&self) -> &[(PathBuf, String)] {
+        self.guard.unreachable()
+    }
+
     /// Holds another key, which signs as soon as an entry names it as the successor.
     pub fn hold(&mut self, key: SigningKey) {
         self.keys.add(key);
@@ -231,6 +236,7 @@ impl Log {
         self.disk.reached(Step::Guard);
         let checkpoint = Checkpoint { origin: self.keys.name().to_owned(), size: after.size(), root: after.root() };
         self.guard.advance(&checkpoint).map_err(|error| ("moved the high-water mark", error.into()))?;
+        self.guard.bring_copies(self.disk.as_ref());
 
         self.disk.reached(Step::Sign);
         let signed = checkpoint

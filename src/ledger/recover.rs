@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::checkpoints;
 use crate::disk::{self, Disk, DiskDir, DiskFile, Open, SharedDisk};
-use crate::guard::{self, Guard, GuardError};
+use crate::guard::{self, Guard, GuardError, GuardPlaces};
 use crate::hash::{Hash, leaf_hash};
 use crate::keys::{KeyRing, Signers};
 use crate::log::{AppendError, Log, LogOptions, OpenSegment};
@@ -146,27 +146,28 @@ impl Log {
     /// Makes a new ledger with its first entry, durable and signed for. The key's name is the ledger's origin.
     ///
     /// The directory must be empty and the guard must not remember a ledger; what an interrupted birth left, before
-    /// anything was signed, does not count. The guard's directory should be on another volume.
+    /// anything was signed, does not count. The guard's places should be on other volumes.
     pub fn create(
         disk: SharedDisk,
         dir: &Path,
-        guard_dir: &Path,
+        places: impl Into<GuardPlaces>,
         keys: impl Into<Signers>,
         first_entry: &[u8],
     ) -> Result<Log, OpenError> {
-        Log::create_with(disk, dir, guard_dir, keys, first_entry, LogOptions::default())
+        Log::create_with(disk, dir, places, keys, first_entry, LogOptions::default())
     }
 
     /// Like [`Log::create`], with other limits.
     pub fn create_with(
         disk: SharedDisk,
         dir: &Path,
-        guard_dir: &Path,
+        places: impl Into<GuardPlaces>,
         keys: impl Into<Signers>,
         first_entry: &[u8],
         options: LogOptions,
     ) -> Result<Log, OpenError> {
-        let keys = keys.into();
+        let (keys, GuardPlaces { guard: guard_dir, copies }) = (keys.into(), places.into());
+        let guard_dir = guard_dir.as_path();
         let segments = segment::dir(dir);
         at(dir, disk::make_dir(disk.as_ref(), dir))?;
         at(&segments, disk::make_dir(disk.as_ref(), &segments))?;
@@ -176,7 +177,11 @@ impl Log {
 
         let interrupted = refuse_existing(disk.as_ref(), dir, guard_dir)?;
         let mark = Checkpoint { origin: keys.name().to_owned(), size: 0, root: Hash::of_empty_tree() };
-        let guard = Guard::create(disk.as_ref(), guard_dir, mark, guard_held)?;
+        let mut guard = Guard::create(disk.as_ref(), guard_dir, mark, guard_held)?;
+        guard.open_copies(disk.as_ref(), &copies);
+        if let Some((_, mark)) = guard.copies().find(|(_, mark)| mark.size > 0) {
+            return Err(OpenError::GuardRemembers { origin: mark.origin.clone(), size: mark.size });
+        }
         let segment_dir = at(&segments, disk.open_dir(&segments))?;
         if interrupted {
             let path = segment::path(dir, 0);
@@ -212,21 +217,22 @@ impl Log {
     pub fn open(
         disk: SharedDisk,
         dir: &Path,
-        guard_dir: &Path,
+        places: impl Into<GuardPlaces>,
         keys: impl Into<Signers>,
     ) -> Result<(Log, Recovery), OpenError> {
-        Log::open_with(disk, dir, guard_dir, keys, LogOptions::default())
+        Log::open_with(disk, dir, places, keys, LogOptions::default())
     }
 
     /// Like [`Log::open`], with other limits.
     pub fn open_with(
         disk: SharedDisk,
         dir: &Path,
-        guard_dir: &Path,
+        places: impl Into<GuardPlaces>,
         keys: impl Into<Signers>,
         options: LogOptions,
     ) -> Result<(Log, Recovery), OpenError> {
-        let keys = keys.into();
+        let (keys, GuardPlaces { guard: guard_dir, copies }) = (keys.into(), places.into());
+        let guard_dir = guard_dir.as_path();
         if !at(dir, disk.exists(&segment::dir(dir)))? {
             return Err(OpenError::NotCreated(dir.to_owned()));
         }
@@ -240,6 +246,8 @@ impl Log {
         }
         let guard_held = at_lock(guard_dir, Guard::lock(disk.as_ref(), guard_dir))?;
         let mut guard = Guard::open(disk.as_ref(), guard_dir, guard_held)?;
+        guard.open_copies(disk.as_ref(), &copies);
+        check_copies(&guard)?;
         let published = published(disk.as_ref(), dir, &keys)?;
         check_heads(&guard, &keys, published.as_ref().map(|signed| &signed.checkpoint), dir)?;
         let CheckpointLog { file: checkpoints, end: checkpoints_end, leftover } =
@@ -247,7 +255,7 @@ impl Log {
         let published_size = published.as_ref().map_or(0, |signed| signed.checkpoint.size);
         check_leftover(&leftover, dir, (checkpoints_end, published_size), guard.mark(), &keys)?;
 
-        let mut scan = scan(disk.as_ref(), dir, published.as_ref().map(|signed| &signed.checkpoint), guard.mark())?;
+        let mut scan = scan(disk.as_ref(), dir, published.as_ref().map(|signed| &signed.checkpoint), &guard)?;
         if keys.at(&scan.ring, guard.mark().size).is_empty() {
             return Err(OpenError::Retired(scan.ring.at(guard.mark().size).first().map(ToString::to_string)));
         }
@@ -255,6 +263,7 @@ impl Log {
         let segment_dir = at(&segments, disk.open_dir(&segments))?;
         let mut recovery = Recovery { size: guard.mark().size, dropped_bytes: scan.surplus_bytes(), finished: 0 };
         guard.mend()?;
+        guard.bring_copies(disk.as_ref());
         let segment = scan.drop_surplus(disk.as_ref(), dir, segment_dir.as_ref())?;
         let mut log = Log {
             disk,
@@ -332,6 +341,25 @@ fn without_guard(disk: &dyn Disk, dir: &Path, guard_dir: &Path) -> Result<OpenEr
     } else {
         OpenError::NotCreated(dir.to_owned())
     })
+}
+
+/// Holds the guard against its copies in further places. It moves first, so none of them can be ahead; where one is, the
+/// guard was put back together with the ledger.
+fn check_copies(guard: &Guard) -> Result<(), OpenError> {
+    let mark = guard.mark();
+    for (_, copy) in guard.copies() {
+        if copy.origin != mark.origin {
+            return Err(OpenError::GuardRemembers { origin: copy.origin.clone(), size: copy.size });
+        }
+        if copy.size > mark.size {
+            return Err(OpenError::RolledBack { local: mark.size, guard: copy.size });
+        }
+        if copy.size == mark.size && copy.root != mark.root {
+            let (size, local, other) = (mark.size, mark.root, copy.root);
+            return Err(OpenError::Diverged { size, local, other, by: "the guard's copy elsewhere" });
+        }
+    }
+    Ok(())
 }
 
 /// The published checkpoint, signed by a key of ours. Whether that one may still sign is seen when all entries are read.
@@ -448,7 +476,8 @@ struct Scan {
 }
 
 /// Reads every entry up to the guard's size and compares the roots at the published size and at the guard's.
-fn scan(disk: &dyn Disk, dir: &Path, published: Option<&Checkpoint>, mark: &Checkpoint) -> Result<Scan, OpenError> {
+fn scan(disk: &dyn Disk, dir: &Path, published: Option<&Checkpoint>, guard: &Guard) -> Result<Scan, OpenError> {
+    let mark = guard.mark();
     let segments = segment::dir(dir);
     let firsts = at(&segments, segment::list(disk, dir))?;
     let signed = published.map_or(0, |published| published.size);
@@ -476,7 +505,7 @@ fn scan(disk: &dyn Disk, dir: &Path, published: Option<&Checkpoint>, mark: &Chec
             return Err(Damage { file: path, offset: 0, entry: Some(reached), what }.into());
         }
         let source = if nth + 1 == count { Source::Device } else { Source::Cache };
-        scan.read_segment(&path, file, first, source, signed, mark)?;
+        scan.read_segment(&path, file, first, source, signed, guard)?;
     }
     let reached = scan.at_guard.size();
     if reached < mark.size {
@@ -500,8 +529,9 @@ impl Scan {
         first: u64,
         source: Source,
         signed: u64,
-        mark: &Checkpoint,
+        guard: &Guard,
     ) -> Result<(), OpenError> {
+        let mark = guard.mark();
         let damage = |offset, entry, what| Damage { file: path.to_owned(), offset, entry: Some(entry), what };
         let last = source == Source::Device;
         let io = |source| OpenError::Io { path: path.to_owned(), source };
@@ -527,6 +557,12 @@ impl Scan {
                     }
                     self.ring.take(reached, bytes).ok();
                     self.at_guard.push(leaf);
+                    for (_, copy) in guard.copies().filter(|(_, copy)| copy.size == reached + 1) {
+                        let (size, local, other) = (copy.size, self.at_guard.root(), copy.root);
+                        if local != other {
+                            return Err(OpenError::Diverged { size, local, other, by: "the guard's copy elsewhere" });
+                        }
+                    }
                     end = scanner.offset();
                     digest = scanner.digest();
                     if reached < signed {

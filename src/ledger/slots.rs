@@ -46,12 +46,7 @@ pub(crate) struct Slots {
 impl Slots {
     /// Makes the file with its first text, durably and at once.
     pub(crate) fn create(disk: &dyn Disk, path: &Path, text: &str) -> Result<(), SlotError> {
-        let mut bytes = vec![0; FILE];
-        let slot = encode(0, text)?;
-        if let Some(first) = bytes.first_chunk_mut::<SLOT>() {
-            *first = slot;
-        }
-        Ok(disk::replace(disk, path, &bytes)?)
+        Ok(disk::replace(disk, path, &new_file(text)?)?)
     }
 
     /// Opens the file and reads the newer slot that holds.
@@ -99,6 +94,16 @@ impl Slots {
         self.file.write_at(offset, &slot)?;
         Ok(self.file.sync()?)
     }
+}
+
+/// The bytes of a file with its first text.
+pub(crate) fn new_file(text: &str) -> Result<Vec<u8>, SlotError> {
+    let mut bytes = vec![0; FILE];
+    let slot = encode(0, text)?;
+    if let Some(first) = bytes.first_chunk_mut::<SLOT>() {
+        *first = slot;
+    }
+    Ok(bytes)
 }
 
 /// Whether every byte of the file is as this program writes it, both slots and what lies between.

@@ -9,6 +9,7 @@ mod changes;
 mod controls;
 mod deviations;
 mod last_rows;
+mod older;
 mod room;
 mod show;
 mod silence;

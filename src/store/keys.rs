@@ -5,7 +5,9 @@
 //! came, and the next start goes on from there.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use domain::entry::{Fact, Key};
 use domain::in_full;
@@ -16,7 +18,7 @@ use crate::fold;
 use crate::layout::Layout;
 use crate::read::Read;
 use crate::rows::{KeyRow, key};
-use crate::writer::{OpenError, Options, Receipt, Store, StoreError, read_secret, write_secret};
+use crate::writer::{OpenError, Options, Receipt, Store, StoreError};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -129,4 +131,20 @@ pub(crate) fn finish(layout: &Layout, origin: &str, ring: &KeyRing) -> Result<()
         fs::File::open(layout.keys())?.sync_all()?;
     }
     Ok(())
+}
+
+/// Writes a new file with a secret, durably, that its owner alone may read.
+pub(crate) fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", hex::encode(secret))?;
+    file.sync_all()
+}
+
+/// Reads a secret.
+pub(crate) fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
+    let text = fs::read_to_string(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    let decoded = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+    decoded.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a key of 64 hexadecimal digits", path.display()))
+    })
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// keys/         the signing key, the record keys behind pseudonyms, the key of the body digests
 /// guard/        the high-water mark, unless the settings put it on another volume
 /// anchors/      what outside authorities dated, as files that `openssl ts` reads; made again from the bodies
+/// closed/       ledgers that were ended, by number; the one in `ledger/` continues the last of them
 /// index/        rebuildable; may be deleted while nothing runs
 /// control.sock  for commands beside a running daemon
 /// ```
@@ -71,7 +72,22 @@ impl Layout {
 
     /// The folder of one anchor: of the checkpoint of that size, by that authority.
     pub fn anchor(&self, size: u64, authority: &str) -> PathBuf {
-        self.data.join("anchors").join(format!("{size:012}-{authority}"))
+        self.anchors().join(format!("{size:012}-{authority}"))
+    }
+
+    /// The folder of all anchors.
+    pub fn anchors(&self) -> PathBuf {
+        self.data.join("anchors")
+    }
+
+    /// Where a ledger that was closed is kept, with its guard; it verifies there like any other. From 1.
+    pub fn closed(&self, epoch: u32) -> PathBuf {
+        self.data.join("closed").join(epoch.to_string())
+    }
+
+    /// What is being done while a ledger is closed.
+    pub fn closing(&self) -> PathBuf {
+        self.data.join("closing.json")
     }
 
     /// The index.

@@ -9,17 +9,22 @@ pub mod read;
 pub mod rows;
 
 mod anchors;
+mod backup;
 mod bodies;
 mod catch_up;
+mod epoch;
 mod keys;
 mod layout;
 mod offline;
 mod open_index;
+mod plan;
 mod record;
 mod subjects;
 mod writer;
 
 pub use anchors::Dated;
+pub use backup::{Backup, BackupError, backup, backup_to, restore};
+pub use epoch::{CloseError, Closed, close};
 pub use keys::{RotateError, Rotated, rotate_key};
 pub use layout::Layout;
 pub use offline::{Offline, SaltedBody};

@@ -7,25 +7,26 @@
 //! A failure after which the state is not known ends the writer for good: every later call gets the reason, and the
 //! daemon exits so that a fresh start recovers by the normal path.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, in_full};
-use ledger::{AppendError, Bodies, BodyError, Log, Reader, SharedDisk, SigningKey};
+use ledger::{AppendError, Bodies, BodyError, GuardPlaces, Log, Reader, SharedDisk, SigningKey};
 
 use crate::bodies::{BodyStore, PutError};
 use crate::index::{Index, IndexError, MemoryIndex, Op};
+use crate::keys::{read_secret, write_secret};
 use crate::layout::Layout;
 use crate::open_index::{open_index, rebuild_index};
+use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
-use crate::rows::{SlotRow, StreamRow, Watermark, key};
+use crate::rows::{StreamRow, Watermark, key};
 use crate::subjects::Subjects;
 use crate::{catch_up, fold, keys};
 
@@ -41,12 +42,22 @@ pub struct Options {
     pub data: PathBuf,
     /// Where the high-water mark is kept, when not in the data directory: it should be another volume.
     pub guard: Option<PathBuf>,
+    /// Further places of the mark, on other volumes still.
+    pub guard_copies: Vec<PathBuf>,
     /// The disk; tests hand in one that fails.
     pub disk: SharedDisk,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+}
+
+impl Options {
+    /// Where the mark is kept.
+    pub(crate) fn guard_places(&self) -> GuardPlaces {
+        let guard = self.guard.clone().unwrap_or_else(|| Layout::new(&self.data).guard());
+        GuardPlaces { guard, copies: self.guard_copies.clone() }
+    }
 }
 
 /// Where a fact was recorded.
@@ -110,6 +121,21 @@ pub enum OpenError {
     /// There is no ledger.
     #[error("no ledger in {0}: if this is a new installation, run `evidenced init`; if not, a volume is not mounted")]
     NotInitialised(PathBuf),
+    /// It is older than what is known of it, or another one. Reading it goes on; nothing is signed.
+    #[error(
+        "the ledger in {path} is not as long as it was, or not the same: nothing is signed. Put the newest copy back in its \
+         place; if that is lost for good, end this ledger and begin its continuation: evidenced ledger close --because '…'"
+    )]
+    Older {
+        /// The data directory.
+        path: PathBuf,
+        /// What disagrees.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A closing was begun.
+    #[error("the ledger in {0} is being closed: bring it to its end with `evidenced ledger close` again")]
+    Closing(PathBuf),
     /// A file cannot be read or written.
     #[error("cannot open the data directory {path}")]
     Failed {
@@ -192,12 +218,16 @@ impl Store {
             drop(Bodies::open(options.disk.clone(), &layout.bodies())?);
             fs::File::open(layout.keys())?.sync_all()?;
             let signer = SigningKey::from_seed(origin, &seed)?;
-            let genesis =
-                Genesis { origin: origin.to_owned(), key: signer.verifier().to_string(), program: program.to_owned() };
+            let genesis = Genesis {
+                origin: origin.to_owned(),
+                key: signer.verifier().to_string(),
+                program: program.to_owned(),
+                continues: None,
+            };
             let entry = Entry { v: VERSION, at: options.clock.now(), fact: Fact::Genesis(genesis) };
             let bytes = crate::record::canonical(&entry)?;
-            let guard = options.guard.clone().unwrap_or_else(|| layout.guard());
-            drop(Log::create(options.disk.clone(), &layout.ledger(), &guard, signer, bytes.as_bytes())?);
+            let guard = options.guard_places();
+            drop(Log::create(options.disk.clone(), &layout.ledger(), guard, signer, bytes.as_bytes())?);
             Ok(true)
         };
         match begin() {
@@ -210,11 +240,22 @@ impl Store {
     /// Opens the store: recovers the ledger, reads what the packs hold, brings the index up to date or builds it again.
     pub fn open(options: Options) -> Result<(Store, Recovered), OpenError> {
         let layout = Layout::new(&options.data);
+        if layout.closing().exists() {
+            return Err(OpenError::Closing(options.data));
+        }
         if !layout.is_initialised() {
             return Err(OpenError::NotInitialised(options.data));
         }
         let path = options.data.clone();
-        Store::open_at(layout, options).map_err(|source| OpenError::Failed { path, source })
+        Store::open_at(layout, options).map_err(|source| match source.downcast_ref::<ledger::OpenError>() {
+            Some(
+                ledger::OpenError::RolledBack { .. }
+                | ledger::OpenError::Diverged { .. }
+                | ledger::OpenError::GuardMissing(_)
+                | ledger::OpenError::GuardRemembers { .. },
+            ) => OpenError::Older { path, source },
+            _ => OpenError::Failed { path, source },
+        })
     }
 
     fn open_at(
@@ -225,8 +266,11 @@ impl Store {
         let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
         let origin = catch_up::genesis(&reader)?.origin;
         let signers = keys::signers(&layout, &origin)?;
-        let guard = options.guard.clone().unwrap_or_else(|| layout.guard());
-        let (log, recovery) = Log::open(options.disk.clone(), &layout.ledger(), &guard, signers)?;
+        let guard = options.guard_places();
+        let (log, recovery) = Log::open(options.disk.clone(), &layout.ledger(), guard, signers)?;
+        for (place, why) in log.unreachable_guards() {
+            recovered.notes.push(format!("the guard in {} is out of reach: {why}", place.display()));
+        }
         keys::finish(&layout, &origin, log.ring())?;
         if recovery.dropped_bytes > 0 {
             recovered.notes.push(format!(
@@ -254,7 +298,8 @@ impl Store {
             stopped: OnceLock::new(),
         });
         let (queue, jobs) = sync_channel(QUEUE);
-        let writer = Writer { shared: shared.clone(), log, last_at };
+        let lost_guards = log.unreachable_guards().len();
+        let writer = Writer { shared: shared.clone(), log, last_at, lost_guards };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(&jobs))?;
         Ok((Store { shared, queue: Some(queue), thread: Some(thread) }, recovered))
     }
@@ -428,12 +473,8 @@ struct Writer {
     shared: Arc<Shared>,
     log: Log,
     last_at: Timestamp,
-}
-
-/// One accepted entry of a batch.
-struct Accepted {
-    entry: Entry,
-    bytes: Vec<u8>,
+    /// Places of the guard whose loss was said.
+    lost_guards: usize,
 }
 
 impl Writer {
@@ -554,6 +595,10 @@ impl Writer {
             }
             Err(error) => return Err(shared.stop(in_full(&error))),
         }
+        for (place, why) in self.log.unreachable_guards().iter().skip(self.lost_guards) {
+            tracing::warn!(place = %place.display(), why, "this place of the guard is out of reach until the next start");
+        }
+        self.lost_guards = self.log.unreachable_guards().len();
         let indexed = self.index(plan, body_ops);
         if let Err(error) = indexed {
             tracing::warn!(%error, "the index failed and is built again");
@@ -591,84 +636,10 @@ impl Writer {
     }
 }
 
-/// A batch in the making.
-struct Plan {
-    first: u64,
-    entries: Vec<Accepted>,
-    once: HashMap<String, u64>,
-    slots: BTreeMap<StreamId, Vec<(Slot, Slot, u64)>>,
-}
-
-impl Plan {
-    fn new(first: u64) -> Self {
-        Plan { first, entries: Vec::new(), once: HashMap::new(), slots: BTreeMap::new() }
-    }
-
-    fn next(&self) -> u64 {
-        self.first + self.entries.len() as u64
-    }
-
-    fn push(&mut self, entry: Entry, bytes: Vec<u8>) {
-        let number = self.next();
-        if let Some(once) = entry.fact.once() {
-            self.once.insert(once, number);
-        }
-        if let Some((stream, first, last)) = slots_of(&entry.fact) {
-            self.slots.entry(stream.clone()).or_default().push((first, last, number));
-        }
-        self.entries.push(Accepted { entry, bytes });
-    }
-
-    fn take(&mut self, part: Plan) {
-        self.entries.extend(part.entries);
-        self.once.extend(part.once);
-        for (stream, slots) in part.slots {
-            self.slots.entry(stream).or_default().extend(slots);
-        }
-    }
-
-    fn settled(&self, stream: &StreamId, first: Slot, last: Slot) -> Option<(Slot, u64)> {
-        let slots = self.slots.get(stream)?;
-        slots.iter().find(|(from, to, _)| *from <= last && first <= *to).map(|(from, _, entry)| (*from, *entry))
-    }
-}
-
-/// The slots to which a fact gives their outcome.
-fn slots_of(fact: &Fact) -> Option<(&StreamId, Slot, Slot)> {
-    match fact {
-        Fact::Run(run) => run.trigger.slot().map(|slot| (&run.stream, slot, slot)),
-        Fact::Missed(missed) => Some((&missed.stream, missed.first, missed.last)),
-        _ => None,
-    }
-}
-
-/// A settled slot between `first` and `last`, if there is one, and the entry with its outcome.
-fn settled(index: &dyn Index, stream: &StreamId, first: Slot, last: Slot) -> Result<Option<(Slot, u64)>, IndexError> {
-    let (prefix, after) =
-        (key::slots(stream), key::slot(stream, Slot(Timestamp::from_millis(last.0.millis().saturating_add(1)))));
-    let Some((_, bytes)) = index.scan_back(&prefix, Some(&after), 1)?.into_iter().next() else { return Ok(None) };
-    let row: SlotRow = fold::read(&bytes)?;
-    Ok((row.last >= first).then_some((row.first.max(first), row.entry)))
-}
-
 fn head_of(reader: &Reader) -> Result<Head, ReadError> {
     catch_up::head(reader)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(crate) fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", hex::encode(secret))?;
-    file.sync_all()
-}
-
-pub(crate) fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
-    let text = fs::read_to_string(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-    let decoded = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
-    decoded.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a key of 64 hexadecimal digits", path.display()))
-    })
 }

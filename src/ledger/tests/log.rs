@@ -3,8 +3,8 @@
 use ledger::disk::Step;
 use ledger::testing::{Fault, Harm, ModelDisk};
 use ledger::{
-    AppendError, GREATEST_ENTRY, Level, Log, LogOptions, OpenError, Reader, RealDisk, SigningKey, VerifyOptions,
-    verify_on,
+    AppendError, GREATEST_ENTRY, GuardPlaces, Level, Log, LogOptions, OpenError, Reader, RealDisk, SigningKey,
+    VerifyOptions, verify_on,
 };
 
 use crate::support::{self, create, dir, entries, entry, genesis, guard, key, open, small_ledger, verify};
@@ -267,4 +267,56 @@ fn a_ledger_on_the_real_disk_is_written_read_and_verified() {
     let options = VerifyOptions { guard: Some(guard), ..VerifyOptions::default() };
     let report = ledger::verify(&dir, &options, &mut |_| {});
     assert_eq!((report.entries, report.exit_code(Level::Signed)), (801, 0), "{report:?}");
+}
+
+#[test]
+fn invariant_06_any_place_of_the_guard_that_is_ahead_or_differs_keeps_everything_from_being_signed() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let places = || GuardPlaces { guard: at("guard"), copies: vec![at("one"), at("two"), at("unmounted")] };
+    std::fs::create_dir(at("one")).unwrap();
+    std::fs::create_dir(at("two")).unwrap();
+    let open = || Log::open(RealDisk::shared(), &at("ledger"), places(), key());
+    let mut log = Log::create(RealDisk::shared(), &at("ledger"), places(), key(), &genesis()).unwrap();
+    log.append(&entries(1..3)).unwrap();
+    assert_eq!(log.unreachable_guards().iter().map(|(place, _)| place.clone()).collect::<Vec<_>>(), [at("unmounted")]);
+    drop(log);
+    let copy = |from: &str, to: &str| {
+        for name in std::fs::read_dir(at(from)).unwrap().map(|entry| entry.unwrap().file_name()) {
+            if at(from).join(&name).is_dir() {
+                std::fs::create_dir_all(at(to).join(&name)).unwrap();
+                for inner in std::fs::read_dir(at(from).join(&name)).unwrap().map(|entry| entry.unwrap().file_name()) {
+                    std::fs::copy(at(from).join(&name).join(&inner), at(to).join(&name).join(&inner)).unwrap();
+                }
+            } else {
+                std::fs::create_dir_all(at(to)).unwrap();
+                std::fs::copy(at(from).join(&name), at(to).join(&name)).unwrap();
+            }
+        }
+    };
+    copy("ledger", "old-ledger");
+    copy("guard", "old-guard");
+    copy("one", "old-one");
+    let (mut log, _) = open().unwrap();
+    log.append(&entries(3..6)).unwrap();
+    drop(log);
+
+    // Ledger, guard and one copy put back together: the other copy alone remembers.
+    for name in ["ledger", "guard", "one"] {
+        copy(&format!("old-{name}"), name);
+    }
+    assert!(matches!(open(), Err(OpenError::RolledBack { local: 3, guard: 6 })));
+    // While that one is out of reach another history is signed; once it is back it says so, whatever the size.
+    std::fs::rename(at("two"), at("away")).unwrap();
+    let (mut log, _) = open().unwrap();
+    log.append(&[b"another".to_vec()]).unwrap();
+    drop(log);
+    std::fs::rename(at("away"), at("two")).unwrap();
+    assert!(matches!(open(), Err(OpenError::RolledBack { local: 4, guard: 6 })));
+    std::fs::rename(at("two"), at("away")).unwrap();
+    let (mut log, _) = open().unwrap();
+    log.append(&[b"another".to_vec(), b"and more".to_vec(), b"of it".to_vec()]).unwrap();
+    drop(log);
+    std::fs::rename(at("away"), at("two")).unwrap();
+    assert!(matches!(open(), Err(OpenError::Diverged { size: 6, .. })));
 }

@@ -35,6 +35,7 @@ fn options(data: &Path, start: i64) -> Options {
     Options {
         data: data.to_owned(),
         guard: None,
+        guard_copies: vec![],
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(start))),
         random: Arc::new(Counting(AtomicU64::new(u64::try_from(start).unwrap() + 1))),

@@ -367,7 +367,10 @@ pub(crate) fn sample(names: &Names, people: usize) -> Sample {
     let mut ledger = Ledger::default();
     let begin = at("2026-11-20T08:00:00Z");
     let program = "evidenced 0.1.0".to_owned();
-    ledger.record(begin, Fact::Genesis(Genesis { origin: "acme".into(), key: "acme+00000000+AAAA".into(), program }));
+    ledger.record(
+        begin,
+        Fact::Genesis(Genesis { origin: "acme".into(), key: "acme+00000000+AAAA".into(), program, continues: None }),
+    );
     for (stream, expression) in [
         ("keycloak:acme/realm", "3,18,33,48 * * * *"),
         ("keycloak:acme/people", "every: 6h"),

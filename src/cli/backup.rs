@@ -1,0 +1,85 @@
+//! `backup` and `restore`: a consistent copy beside a running daemon, and back.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::Context;
+use ledger::{Level, VerifyOptions};
+
+use super::Exit;
+use super::args::{BackupArgs, Cli, RestoreArgs};
+use super::output::Output;
+use super::read::{data_dir, load, settings_path};
+use crate::verify::meaning;
+
+/// `evidenced backup --to FILE|-`
+pub(super) fn backup(cli: &Cli, args: &BackupArgs, out: &Output) -> anyhow::Result<Exit> {
+    let settings = match &cli.data {
+        None if cli.config.is_some() || settings_path(cli).exists() => Some(load(cli, out)?.settings),
+        _ => None,
+    };
+    let data = data_dir(cli, settings.as_ref());
+    if args.to == Path::new("-") {
+        let stdout = std::io::stdout();
+        anyhow::ensure!(
+            !stdout.is_terminal(),
+            "a backup is no text: name a file, or send it on: evidenced backup --to - | …"
+        );
+        let done = store::backup(&data, &mut stdout.lock())?;
+        out.note(format!("copied     {} entries of {}", done.entries, done.origin));
+        return Ok(Exit::Ok);
+    }
+    let done = store::backup_to(&data, &args.to)?;
+    out.line(format!("copied     {} entries of {}, root {}", done.entries, done.origin, done.root));
+    out.line(format!("file       {}: guard it like the data, it holds names of people", args.to.display()));
+    out.line("           the signing key is not in it: keep keys/ledger.seed elsewhere, apart from this");
+    out.fact(&serde_json::json!({
+        "origin": done.origin, "entries": done.entries, "root": done.root, "file": args.to,
+    }));
+    Ok(Exit::Ok)
+}
+
+/// `evidenced restore FILE --data DIR`
+pub(super) fn restore(cli: &Cli, args: &RestoreArgs, out: &Output) -> anyhow::Result<Exit> {
+    let data = cli.data.as_ref().context("name the folder to restore to: --data DIR; it must be new or empty")?;
+    let mut file = std::fs::File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let done = store::restore(&mut file, data).context("nothing can be relied on in the folder to restore to")?;
+    let problems = if args.verify { problems(data)? } else { Vec::new() };
+    for problem in &problems {
+        out.line(format!("invalid: {problem}"));
+    }
+    anyhow::ensure!(problems.is_empty(), "the copy does not verify; what was restored is not to be relied on");
+    let verified = if args.verify { ", and verified" } else { "; verify it: evidenced verify" };
+    out.line(format!("restored   {} entries of {}{verified}", done.entries, done.origin));
+    out.line("next       if its guard (guard_dir) remembers no more than this, put keys/ledger.seed back and start the daemon;");
+    out.line(
+        "           if it remembers more, or is lost too: evidenced ledger close --because '…' begins the continuation",
+    );
+    out.fact(&serde_json::json!({
+        "origin": done.origin, "entries": done.entries, "root": done.root, "data": data, "verified": args.verify,
+    }));
+    Ok(Exit::Ok)
+}
+
+/// What does not hold in a folder, in words.
+fn problems(data: &Path) -> anyhow::Result<Vec<String>> {
+    let layout = store::Layout::new(data);
+    let options = VerifyOptions { bodies: Some(layout.bodies()), ..VerifyOptions::default() };
+    let report = ledger::verify(&layout.ledger(), &options, &mut |_| {});
+    let mut found: Vec<String> =
+        report.problems.iter().map(|problem| format!("{}: {}", problem.file.display(), problem.what)).collect();
+    if found.is_empty() && report.level < Level::Signed {
+        found.push("it is signed by no key that it names".to_owned());
+    }
+    if found.is_empty() {
+        // Slots that await the next start of a daemon, and runs under way, are as they were when the copy was made.
+        let wrong = meaning(data).context("its entries cannot be read")?.problems;
+        found.extend(
+            wrong
+                .iter()
+                .filter(|problem| problem.invalid)
+                .map(|problem| format!("#{}: {}", problem.entry, problem.what)),
+        );
+    }
+    Ok(found)
+}
