@@ -50,7 +50,7 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
     let query = Query { read: store, catalogue: &knowledge.catalogue, now: run.ended };
     let row = query.stream_row(&run.stream)?;
     let before = Before::new(&row);
-    let judged = observe(&query, knowledge, &run, &before)?;
+    let judged = observe(&query, &knowledge.checks, &run, &before)?;
     let changes = recorded_changes(&query, &run)?;
     let mut steps = Vec::new();
     for one in &judged {
@@ -121,7 +121,7 @@ pub fn conclude(store: &Store, knowledge: &Knowledge, now: Timestamp) -> Result<
 }
 
 /// The stream's earlier judgements, as far as they are needed to tell what changed. Each is read once.
-struct Before {
+pub(crate) struct Before {
     /// The latest one that holds rows of its own.
     latest: Option<u64>,
     /// When the latest run was judged; its rows held then too, even if they stand in an earlier entry.
@@ -145,6 +145,11 @@ impl Before {
             at: observed.map(|observed| observed.at),
             judgements: RefCell::default(),
         }
+    }
+
+    /// As it was when the judgement in that entry, or none, was the latest with rows of its own.
+    pub(crate) fn at(latest: Option<u64>) -> Before {
+        Before { latest, at: None, judgements: RefCell::default() }
     }
 
     fn judgement(&self, query: &Query<'_>, entry: u64) -> Result<Option<Rc<Judgement>>, ReadError> {
@@ -213,14 +218,14 @@ fn run_ended(query: &Query<'_>, run: u64) -> Result<Option<Timestamp>, ReadError
 
 /// Evaluates every check that the stream feeds on every resource that the run found, and says *undetermined* of every
 /// resource that was known before and that an incomplete population no longer shows.
-fn observe(
+pub(crate) fn observe(
     query: &Query<'_>,
-    knowledge: &Knowledge,
+    checks_in_force: &checks::CheckSet,
     run: &entry::Run,
     before: &Before,
 ) -> Result<Vec<Judged>, ReadError> {
     let (source, collector) = (run.stream.source(), run.stream.collector());
-    let fed: Vec<&checks::Check> = knowledge.checks.by_collector(source.kind(), &collector).collect();
+    let fed: Vec<&checks::Check> = checks_in_force.by_collector(source.kind(), &collector).collect();
     let mut judged: BTreeMap<&CheckId, Judged> = BTreeMap::new();
     for check in &fed {
         let population = run.populations.iter().find(|population| population.kind == *check.resource());

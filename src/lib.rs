@@ -14,6 +14,7 @@ pub mod loaded;
 pub mod notify;
 pub mod package;
 pub mod pipeline;
+pub mod replay;
 pub mod room;
 pub mod schedule;
 pub mod serve;

@@ -1,6 +1,7 @@
 //! Evidence packages: what an auditor can prove of one with nothing of ours, and what no change of it can hide.
 
 mod recorded;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::fs;

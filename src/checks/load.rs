@@ -47,6 +47,20 @@ pub(crate) fn read_check(
     }
 }
 
+/// A check as it was recorded with its evidence: its text and the thresholds in force then. Its links and examples are not
+/// looked up again, since they change no observation.
+pub(crate) fn read_recorded(
+    file: &str,
+    text: &str,
+    params: BTreeMap<String, serde_json::Value>,
+) -> Result<Check, Vec<Problem>> {
+    let document = Document::read(file, text)?;
+    let definition: Definition = document.parse()?;
+    let compiled = Check::compile(definition.clone(), file.to_owned(), text.to_owned(), params);
+    compiled
+        .map_err(|faults| faults.iter().map(|(place, fault)| misspoken(&definition, &document, place, fault)).collect())
+}
+
 /// A fault of an expression, at its place in the file.
 fn misspoken(definition: &Definition, document: &Document, place: &In, fault: &Fault) -> Problem {
     let (path, source) = match place {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::check::{Check, digest};
 use crate::definition::Kind;
 use crate::framework::Framework;
-use crate::load::{problems_of, read_check};
+use crate::load::{problems_of, read_check, read_recorded};
 use crate::problem::{Problem, did_you_mean};
 use crate::yaml::Document;
 
@@ -90,6 +90,28 @@ impl CheckSet {
             }
         }
         if problems.is_empty() { Ok(set) } else { Err(problems) }
+    }
+
+    /// The checks that [`CheckSet::recorded`] wrote, so that observations of their day can be computed again. Fails where
+    /// this program understands one of them otherwise than the one that recorded it.
+    pub fn from_recorded(recorded: &Value) -> Result<CheckSet, String> {
+        let Some(checks) = recorded.get("checks").and_then(Value::as_object) else {
+            return Err("no checks were recorded".to_owned());
+        };
+        let mut set =
+            CheckSet { checks: BTreeMap::new(), frameworks: BTreeMap::new(), framework_texts: BTreeMap::new() };
+        for (id, recorded) in checks {
+            let text = recorded.get("text").and_then(Value::as_str).unwrap_or_default();
+            let params = recorded.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
+            let read = read_recorded(&format!("{id} as recorded"), text, params.into_iter().collect());
+            let check =
+                read.map_err(|problems| problems.iter().map(Problem::headline).collect::<Vec<_>>().join("; "))?;
+            if recorded.get("version").and_then(Value::as_str) != Some(check.version()) {
+                return Err(format!("{id}: this program reads another check from the recorded text"));
+            }
+            set.checks.insert(check.id().clone(), check);
+        }
+        Ok(set)
     }
 
     /// The same set with the thresholds that the settings give. `document` is the settings file and `path` the place

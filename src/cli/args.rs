@@ -63,6 +63,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Read a copy back into a new or empty folder (--data DIR)
     Restore(RestoreArgs),
+    /// Compute recorded observations again, byte for byte, with the checks of their day; and say what today's would flip
+    Replay(ReplayArgs),
     /// Ask the running daemon to collect now
     RunNow(RunNowArgs),
     /// Work with checks
@@ -316,6 +318,20 @@ pub struct PackageArgs {
     /// Whom it is for: recorded in the ledger, so that they can be told when something in it is erased
     #[arg(long = "for", value_name = "NAME")]
     pub recipient: String,
+}
+
+/// `replay`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 everything came out as recorded, 2 something did not, 3 something could not be computed again."
+)]
+pub struct ReplayArgs {
+    /// Only this entry: a run, or the observations of one
+    #[arg(long, value_name = "N", conflicts_with = "period")]
+    pub entry: Option<u64>,
+    /// Only what was recorded from a moment up to another (2026-07-01..2026-10-01)
+    #[arg(long, value_name = "FROM..TO", value_parser = period)]
+    pub period: Option<(Timestamp, Option<Timestamp>)>,
 }
 
 /// Reads `FROM..TO` or `FROM..`.

@@ -9,6 +9,7 @@ mod output;
 mod package;
 mod plan;
 mod read;
+mod replay;
 mod run;
 mod scan;
 mod show;
@@ -78,6 +79,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Init(args) => run::init(&cli, args, &out),
         Command::Run(args) => run::run(&cli, args, &out),
         Command::Package(args) => package::package(&cli, args, &out),
+        Command::Replay(args) => replay::replay(&cli, args, &out),
         Command::RunNow(args) => run::run_now(&cli, args, &out),
         Command::Scan(args) => scan::scan(&cli, args, &out),
         Command::Plan => plan::plan(&cli, &out),

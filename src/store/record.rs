@@ -155,7 +155,7 @@ impl Store {
 }
 
 /// JSON in the order of RFC 8785, so that equal values give equal bytes.
-pub(crate) fn canonical<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub fn canonical<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json_canonicalizer::to_string(value).map_err(|e| StoreError::Unwritable(e.to_string()))
 }
 

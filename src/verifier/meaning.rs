@@ -93,11 +93,7 @@ impl Package {
             return Err("its time lies before that of an entry before it".to_owned());
         }
         match text(entry, "t")? {
-            "genesis" => {
-                if text(entry, "origin")? != self.last.0 {
-                    return Err("it names another log than checkpoints/last.txt".to_owned());
-                }
-            }
+            "genesis" => self.is_of_this_log(text(entry, "origin")?)?,
             "version" => self.need(number, commitment(entry, "checks_body")?),
             "deviation" => self.need(number, commitment(entry, "detail")?),
             "run" => {
@@ -108,6 +104,13 @@ impl Package {
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_of_this_log(&self, origin: &str) -> Result<(), String> {
+        match origin == self.last.0 {
+            true => Ok(()),
+            false => Err("it names another log than checkpoints/last.txt".to_owned()),
+        }
     }
 
     fn take_observation(&mut self, number: u64, entry: &Entry) -> Result<(), String> {

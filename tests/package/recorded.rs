@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use domain::entry::{Fact, Intent, Missed, MissedReason, Schedule, TreeHead, Version};
+use domain::entry::{CheckLine, Fact, Intent, Missed, MissedReason, Schedule, TreeHead, Version};
 use domain::{
-    Clock, CollectionRun, Exchange, Field, Outcome, Population, Resource, ResourceKey, Slot, StreamId, Timestamp,
-    Trigger,
+    CheckCounts, Clock, CollectionRun, Exchange, Field, Observation, ObservationValue, Outcome, Population, Resource,
+    ResourceKey, Slot, StreamId, Timestamp, Trigger,
 };
 use evidenced::judge::judge_last;
 use evidenced::knowledge::Knowledge;
@@ -17,7 +17,7 @@ use evidenced::package::{Asked, Made, PackageError, Source, make};
 use query::Query;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{Layout, Offline, Options, Random, Read, Store};
+use store::{Judged, Layout, Offline, Options, Random, Read, Store};
 use tempfile::TempDir;
 
 /// Names that a page, a table or a terminal could take for something else.
@@ -62,6 +62,12 @@ fn options(data: &Path, minute: i64) -> Options {
 
 /// A run of a slot that found realms of those names, each protected against guessing or not.
 fn run(store: &Store, knowledge: &Knowledge, n: i64, protected: impl Fn(usize) -> bool) {
+    collect(store, n, protected);
+    judge_last(store, knowledge, &stream()).unwrap();
+}
+
+/// The same, not judged yet: its entry.
+fn collect(store: &Store, n: i64, protected: impl Fn(usize) -> bool) -> u64 {
     let (head, trigger) = (store.head().unwrap(), Trigger::Slot(slot(n)));
     let after = TreeHead { size: head.size, root: head.root };
     let begun = store.record_intent(Intent { stream: stream(), trigger, after }).unwrap().entry;
@@ -117,14 +123,13 @@ fn run(store: &Store, knowledge: &Knowledge, n: i64, protected: impl Fn(usize) -
         changes: Ok(vec![]),
         outcome: Outcome::Collected,
     };
-    store.record_run(begun, &ended).unwrap();
-    judge_last(store, knowledge, &stream()).unwrap();
+    store.record_run(begun, &ended).unwrap().entry
 }
 
 /// A ledger with the slots 1 to 9: runs, one of which drifts, and a range that nobody ran.
 pub(super) struct Ledger {
     pub(super) dir: TempDir,
-    knowledge: Knowledge,
+    pub(super) knowledge: Knowledge,
 }
 
 impl Ledger {
@@ -166,6 +171,26 @@ impl Ledger {
         for n in first..=last {
             run(&store, &self.knowledge, n, |place| place as i64 != other);
         }
+    }
+
+    /// A run in which nothing is protected, and a judgement that claims otherwise.
+    pub(super) fn go_on_with_a_lie(&self, n: i64) {
+        let (store, _) = Store::open(options(&self.data(), 100 + n * 100)).unwrap();
+        let run = collect(&store, n, |_| false);
+        let offline = Offline::open(&self.data()).unwrap();
+        let Fact::Run(fact) = offline.entry(run).unwrap().unwrap().fact else { panic!("not a run") };
+        let query = Query { read: &offline, catalogue: &self.knowledge.catalogue, now: slot(n).0 };
+        let check = self.knowledge.checks.check(&"keycloak.realm.brute_force".parse().unwrap()).unwrap();
+        let resources = query.population(&fact, check.resource()).unwrap();
+        let observations: Vec<Observation> = resources
+            .iter()
+            .map(|resource| checks::evaluate(check, &checks::Prepared::new(resource, 1), fact.ended))
+            .map(|true_| Observation { value: ObservationValue::Conforms, ..true_ })
+            .collect();
+        let counts = CheckCounts { conforms: observations.len() as u64, ..CheckCounts::default() };
+        let (id, version) = (check.id().clone(), check.version().to_owned());
+        let line = CheckLine { check: id, version, complete: true, counts };
+        store.record_judgement(run, &stream(), &[Judged { line, observations }], |_| Vec::new()).unwrap();
     }
 
     /// A copy of the ledger as it is now.
