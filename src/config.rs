@@ -210,7 +210,7 @@ impl Default for HealthSettings {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { runs_at_once: 32, run: Duration::from_secs(300), calls: 20_000, pages: 1_000, answer_mib: 32 }
+        Limits { runs_at_once: 32, run: Duration::from_secs(300), calls: 20_000, pages: 3_000, answer_mib: 32 }
     }
 }
 

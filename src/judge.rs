@@ -16,7 +16,7 @@ use domain::{
 use query::Query;
 use store::read::{ObservationLine, observation_lines};
 use store::rows::{DeviationRow, StreamRow, key};
-use store::{Judged, Read, ReadError, Rows, Store, StoreError, fold};
+use store::{Read, ReadError, Rows, Store, StoreError, fold};
 
 use crate::knowledge::Knowledge;
 
@@ -50,22 +50,18 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
     let query = Query { read: store, catalogue: &knowledge.catalogue, now: run.ended };
     let row = query.stream_row(&run.stream)?;
     let before = Before::new(&row);
-    let judged = observe(&query, &knowledge.checks, &run, &before)?;
     let changes = recorded_changes(&query, &run)?;
-    let mut steps = Vec::new();
-    for one in &judged {
-        let first_look = !row.has_looked(&one.line);
-        steps.extend(steps_of(&query, &run, run_entry, one, first_look, &before, &changes)?);
-    }
-    let mut kept = Vec::with_capacity(steps.len());
-    for step in steps {
-        kept.push((store.put_json(&step.detail)?, step));
-    }
-    let coverage = coverage_step(&row, &run, run_entry, &judged);
+    let mut judging = Judging { store, query: &query, run: &run, before: &before, changes: &changes, rows: Vec::new() };
+    let mut judged = judging.judge_all(knowledge, &row)?;
+    let rows = std::mem::take(&mut judging.rows);
+    let lines: Vec<CheckLine> = judged.iter().map(|judged| judged.line.clone()).collect();
+    let steps: Vec<Step> = judged.iter_mut().flat_map(|judged| std::mem::take(&mut judged.steps)).collect();
+    tracing::debug!(stream = %run.stream, run = run_entry, rows = rows.len(), steps = steps.len(), "judged");
+    let coverage = coverage_step(&row, &run, run_entry, &lines);
     let has_coverage = coverage.is_some();
-    let changes: Vec<(Change, bool)> = kept.iter().map(|(_, step)| (step.change, step.baseline)).collect();
-    let receipts = store.record_judgement(run_entry, &run.stream, &judged, move |rows| {
-        let facts = kept.into_iter().map(|(detail, step)| Fact::Deviation(step.into_fact(detail, rows, run_entry)));
+    let changes: Vec<(Change, bool)> = steps.iter().map(|step| (step.change, step.baseline)).collect();
+    let receipts = store.record_judgement(run_entry, &run.stream, lines, rows, move |rows| {
+        let facts = steps.into_iter().map(|step| Fact::Deviation(step.into_fact(rows, run_entry)));
         facts.chain(coverage.map(Fact::Coverage)).collect()
     })?;
     let mut receipts = receipts.iter();
@@ -223,10 +219,10 @@ pub(crate) fn observe(
     checks_in_force: &checks::CheckSet,
     run: &entry::Run,
     before: &Before,
-) -> Result<Vec<Judged>, ReadError> {
+) -> Result<Vec<store::Judged>, ReadError> {
     let (source, collector) = (run.stream.source(), run.stream.collector());
     let fed: Vec<&checks::Check> = checks_in_force.by_collector(source.kind(), &collector).collect();
-    let mut judged: BTreeMap<&CheckId, Judged> = BTreeMap::new();
+    let mut judged: BTreeMap<&CheckId, store::Judged> = BTreeMap::new();
     for check in &fed {
         let population = run.populations.iter().find(|population| population.kind == *check.resource());
         let complete = population.is_some_and(|population| population.complete);
@@ -236,7 +232,7 @@ pub(crate) fn observe(
             complete,
             counts: CheckCounts::default(),
         };
-        judged.insert(check.id(), Judged { line, observations: Vec::new() });
+        judged.insert(check.id(), store::Judged { line, observations: Vec::new() });
     }
     for population in &run.populations {
         let mut speaking: Vec<&checks::Check> =
@@ -246,6 +242,7 @@ pub(crate) fn observe(
         }
         speaking.sort_by(|a, b| a.id().cmp(b.id()));
         for resource in query.population(run, &population.kind)? {
+            let resource = resource?;
             let prepared = checks::Prepared::new(&resource, run.collector_version);
             for check in &speaking {
                 if let Some(judged) = judged.get_mut(check.id()) {
@@ -263,7 +260,7 @@ pub(crate) fn observe(
             judged.observations.push(not_read(query, &line, resource, &judged.line, why)?);
         }
     }
-    let mut all: Vec<Judged> = judged.into_values().collect();
+    let mut all: Vec<store::Judged> = judged.into_values().collect();
     for one in &mut all {
         for observation in &one.observations {
             one.line.counts.add(observation.value);
@@ -300,6 +297,17 @@ fn recorded_changes(query: &Query<'_>, run: &entry::Run) -> Result<Result<Vec<Ch
     serde_json::from_slice(&bytes).map_err(|e| ReadError::Malformed(format!("the changes of a run do not read: {e}")))
 }
 
+/// What one check says of the run at hand.
+struct Judged<'k> {
+    check: &'k checks::Check,
+    line: CheckLine,
+    severity: domain::Severity,
+    first_look: bool,
+    /// The check's deviations at this source, but for resources that the run has shown already.
+    known: BTreeMap<Pseudonym, DeviationRow>,
+    steps: Vec<Step>,
+}
+
 /// A step in the life of a deviation, before it has its place in the ledger.
 struct Step {
     check: CheckId,
@@ -312,11 +320,11 @@ struct Step {
     baseline: bool,
     opened_by: Option<u64>,
     was: Option<RowAddress>,
-    detail: DeviationDetail,
+    detail: domain::BodyId,
 }
 
 impl Step {
-    fn into_fact(self, detail: domain::BodyId, rows: &Rows, run: u64) -> entry::Deviation {
+    fn into_fact(self, rows: &Rows, run: u64) -> entry::Deviation {
         let is = rows.address(&self.check, &self.resource).unwrap_or(RowAddress { entry: run, row: None });
         entry::Deviation {
             check: self.check,
@@ -330,88 +338,169 @@ impl Step {
             is,
             was: self.was,
             opened_by: self.opened_by,
-            detail,
+            detail: self.detail,
         }
     }
 }
 
-/// The steps that one check's observations mean.
-fn steps_of(
-    query: &Query<'_>,
-    run: &entry::Run,
-    run_entry: u64,
-    judged: &Judged,
-    first_look: bool,
-    before: &Before,
-    changes: &Result<Vec<ChangeEvent>, UnknownActor>,
-) -> Result<Vec<Step>, JudgeError> {
-    let check = &judged.line.check;
-    let source = run.stream.source();
-    let severity = query.catalogue.checks.get(check).map_or(domain::Severity::Medium, |info| info.severity);
-    let index = query.read.index();
-    let mut open: BTreeMap<Pseudonym, DeviationRow> = BTreeMap::new();
-    for (_, bytes) in index.scan(&key::deviations_of(check), None, usize::MAX).map_err(ReadError::from)? {
-        let row: DeviationRow = fold::read(&bytes).map_err(ReadError::from)?;
-        if row.source == source {
-            open.insert(row.resource.clone(), row);
+/// The judgement of one run in the making. Resources are read, judged and let go one by one, and of an observation stays
+/// a small row: a run of a hundred thousand resources is judged in the memory of a few.
+struct Judging<'a> {
+    store: &'a Store,
+    query: &'a Query<'a>,
+    run: &'a entry::Run,
+    before: &'a Before,
+    changes: &'a Result<Vec<ChangeEvent>, UnknownActor>,
+    rows: Vec<ObservationLine>,
+}
+
+impl Judging<'_> {
+    /// Evaluates every check that the stream feeds on every resource that the run found, and says *undetermined* of every
+    /// resource that was known before and that an incomplete population no longer shows. Sorted by check.
+    fn judge_all<'k>(&mut self, knowledge: &'k Knowledge, row: &StreamRow) -> Result<Vec<Judged<'k>>, JudgeError> {
+        let (query, run) = (self.query, self.run);
+        let (source, collector) = (run.stream.source(), run.stream.collector());
+        let fed = knowledge.checks.by_collector(source.kind(), &collector);
+        let mut all = fed.map(|check| self.begin(check, row)).collect::<Result<Vec<_>, _>>()?;
+        all.sort_by(|a, b| a.line.check.cmp(&b.line.check));
+        for population in &run.populations {
+            let speaks = |judged: &Judged<'_>| *judged.check.resource() == population.kind;
+            if !all.iter().any(speaks) {
+                continue;
+            }
+            for resource in query.population(run, &population.kind)? {
+                let resource = resource?;
+                let prepared = checks::Prepared::new(&resource, run.collector_version);
+                for judged in all.iter_mut().filter(|judged| speaks(judged)) {
+                    let observation = checks::evaluate(judged.check, &prepared, run.ended);
+                    self.take_in(judged, &observation)?;
+                }
+            }
         }
+        for judged in &mut all {
+            match judged.line.complete {
+                true if run.outcome != Outcome::Failed => self.gone(judged)?,
+                true => {}
+                false => self.not_read(judged)?,
+            }
+        }
+        Ok(all)
     }
-    let mut steps = Vec::new();
-    let mut step = |resource: &ResourceKey,
-                    pseudonym: Pseudonym,
-                    name: &str,
-                    observed: Option<&Observation>,
-                    known: Option<&DeviationRow>|
-     -> Result<(), JudgeError> {
+
+    fn begin<'k>(&self, check: &'k checks::Check, row: &StreamRow) -> Result<Judged<'k>, ReadError> {
+        let population = self.run.populations.iter().find(|population| population.kind == *check.resource());
+        let line = CheckLine {
+            check: check.id().clone(),
+            version: check.version().to_owned(),
+            complete: population.is_some_and(|population| population.complete),
+            counts: CheckCounts::default(),
+        };
+        let source = self.run.stream.source();
+        let mut known = BTreeMap::new();
+        for (_, bytes) in self.query.read.index().scan(&key::deviations_of(check.id()), None, usize::MAX)? {
+            let row: DeviationRow = fold::read(&bytes)?;
+            if row.source == source {
+                known.insert(row.resource.clone(), row);
+            }
+        }
+        let info = self.query.catalogue.checks.get(check.id());
+        let severity = info.map_or(domain::Severity::Medium, |info| info.severity);
+        Ok(Judged { check, first_look: !row.has_looked(&line), line, severity, known, steps: Vec::new() })
+    }
+
+    /// Keeps an observation, and takes the step that it means.
+    fn take_in(&mut self, judged: &mut Judged<'_>, observation: &Observation) -> Result<(), JudgeError> {
+        let row = self.store.put_observation(observation)?;
+        judged.line.counts.add(observation.value);
+        let known = judged.known.remove(&row.resource);
+        let (resource, pseudonym) = (&observation.resource, row.resource.clone());
+        self.step(judged, resource, pseudonym, &observation.name, Some(observation), known.as_ref())?;
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// The word on every resource that was known and could not be read this time.
+    fn not_read(&mut self, judged: &mut Judged<'_>) -> Result<(), JudgeError> {
+        let why = self.run.gaps.first().map_or(GapReason::Truncated, |gap| gap.reason);
+        let of_check = self.rows.iter().filter(|row| row.check == judged.line.check);
+        let seen: BTreeSet<Pseudonym> = of_check.map(|row| row.resource.clone()).collect();
+        for line in self.before.lines_of(self.query, &judged.line.check)? {
+            let known = self.query.read.resource(&line.resource).filter(|_| !seen.contains(&line.resource));
+            let Some(resource) = known else { continue };
+            let body = self.query.read.body(&line.body)?;
+            let known: Option<Observation> = body.and_then(|body| serde_json::from_slice(&body).ok());
+            let observation = Observation {
+                check: judged.line.check.clone(),
+                version: judged.line.version.clone(),
+                name: known.map_or_else(|| resource.id.clone(), |known| known.name),
+                resource,
+                value: ObservationValue::Undetermined,
+                reason: Some(format!("not read in this run: {}", why.as_str())),
+                fields: BTreeMap::new(),
+                unread: Vec::new(),
+            };
+            self.take_in(judged, &observation)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the deviations of resources that are no longer there.
+    fn gone(&self, judged: &mut Judged<'_>) -> Result<(), JudgeError> {
+        for (pseudonym, row) in std::mem::take(&mut judged.known).into_iter().filter(|(_, row)| row.state.open) {
+            let Some(resource) = self.query.read.resource(&pseudonym) else { continue };
+            let detail = self.query.detail(&row.opened_detail)?;
+            let name = detail.map_or_else(|| resource.id.clone(), |detail| detail.name);
+            self.step(judged, &resource, pseudonym, &name, None, Some(&row))?;
+        }
+        Ok(())
+    }
+
+    /// Notes the step in the life of a deviation that an observation of a resource means, if it means one.
+    fn step(
+        &self,
+        judged: &mut Judged<'_>,
+        resource: &ResourceKey,
+        pseudonym: Pseudonym,
+        name: &str,
+        observed: Option<&Observation>,
+        known: Option<&DeviationRow>,
+    ) -> Result<(), JudgeError> {
         let Some(change) = transition(known.map(|row| &row.state), observed.map(|o| o.value)) else { return Ok(()) };
-        let last = before.last_determined(query, check, &pseudonym)?;
-        let baseline = change == Change::Opened && first_look;
+        let check = &judged.line.check;
+        let last = self.before.last_determined(self.query, check, &pseudonym)?;
+        let baseline = change == Change::Opened && judged.first_look;
         let since = last.as_ref().map(|(_, _, at)| *at);
-        let (actor, changed_at) = match (baseline, changes) {
+        let (actor, changed_at) = match (baseline, self.changes) {
             (true, _) => (Err(UnknownActor { reason: "it was so before anyone looked".into() }), None),
             (false, Err(unknown)) => (Err(unknown.clone()), None),
             (false, Ok(changes)) => actor_of(changes, resource, since),
         };
-        steps.push(Step {
+        let was = last.as_ref().map(|(_, address, _)| *address);
+        let detail = DeviationDetail {
+            resource: resource.clone(),
+            name: name.to_owned(),
+            before: last.map(|(observation, _, _)| observation.fields).unwrap_or_default(),
+            before_at: since,
+            after: observed.map(|o| o.fields.clone()).unwrap_or_default(),
+            after_at: self.run.ended,
+            actor,
+            changed_at,
+        };
+        judged.steps.push(Step {
             check: check.clone(),
             resource: pseudonym,
             kind: resource.kind.clone(),
-            source: source.clone(),
-            severity,
+            source: self.run.stream.source(),
+            severity: judged.severity,
             change,
             episode: known.map_or(0, |row| row.state.episode) + u32::from(change.opens()),
             baseline,
             opened_by: known.map(|row| row.state.opened_by).filter(|_| !change.opens()),
-            was: last.as_ref().map(|(_, address, _)| *address),
-            detail: DeviationDetail {
-                resource: resource.clone(),
-                name: name.to_owned(),
-                before: last.map(|(observation, _, _)| observation.fields).unwrap_or_default(),
-                before_at: since,
-                after: observed.map(|o| o.fields.clone()).unwrap_or_default(),
-                after_at: run.ended,
-                actor,
-                changed_at,
-            },
+            was,
+            detail: self.store.put_json(&detail)?,
         });
         Ok(())
-    };
-    let mut seen = BTreeSet::new();
-    for observation in &judged.observations {
-        // Known since the run was recorded: every resource in it has its pseudonym.
-        let Some(pseudonym) = query.read.pseudonym(&observation.resource) else { continue };
-        seen.insert(pseudonym.clone());
-        step(&observation.resource, pseudonym.clone(), &observation.name, Some(observation), open.get(&pseudonym))?;
     }
-    if judged.line.complete && run.outcome != Outcome::Failed {
-        for (pseudonym, row) in open.iter().filter(|(pseudonym, row)| row.state.open && !seen.contains(*pseudonym)) {
-            let Some(resource) = query.read.resource(pseudonym) else { continue };
-            let name = query.detail(&row.opened_detail)?.map_or_else(|| resource.id.clone(), |detail| detail.name);
-            step(&resource, pseudonym.clone(), &name, None, Some(row))?;
-        }
-    }
-    tracing::debug!(%check, run = run_entry, steps = steps.len(), "judged");
-    Ok(steps)
 }
 
 /// Names who last changed a resource since `since`, by the source's own events.
@@ -433,12 +522,9 @@ fn actor_of(
 const CLOCKS_DIFFER: domain::Duration = domain::Duration::from_secs(2);
 
 /// Whether the stream's coverage was lost, restored or lost otherwise by this run.
-fn coverage_step(row: &StreamRow, run: &entry::Run, run_entry: u64, judged: &[Judged]) -> Option<entry::Coverage> {
-    let blind: Vec<CheckId> = judged
-        .iter()
-        .filter(|judged| !judged.line.complete || judged.line.counts.undetermined > 0)
-        .map(|judged| judged.line.check.clone())
-        .collect();
+fn coverage_step(row: &StreamRow, run: &entry::Run, run_entry: u64, lines: &[CheckLine]) -> Option<entry::Coverage> {
+    let blind = lines.iter().filter(|line| !line.complete || line.counts.undetermined > 0);
+    let blind: Vec<CheckId> = blind.map(|line| line.check.clone()).collect();
     let lost = run.outcome != Outcome::Collected;
     let reason = run.gaps.first().map(|gap| gap.reason).filter(|_| lost);
     let known = row.coverage.as_ref();

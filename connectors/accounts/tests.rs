@@ -35,8 +35,8 @@ async fn joined(evidence: MemoryEvidence, config: Config) -> CollectionRun {
 }
 
 /// The fields of every resource of a run, by name.
-fn by_name(run: &CollectionRun) -> BTreeMap<&str, &BTreeMap<String, Field>> {
-    run.populations.iter().flat_map(|p| &p.resources).map(|r| (r.name.as_str(), &r.fields)).collect()
+fn by_name(run: &CollectionRun) -> BTreeMap<String, BTreeMap<String, Field>> {
+    run.populations.iter().flat_map(|p| p.resources()).map(|r| (r.name, r.fields)).collect()
 }
 
 /// What is said of an account: the identity and whether it is active, whether it is a service, and by what.
@@ -71,7 +71,7 @@ async fn whatever_is_wrong_with_either_side_there_is_a_gap_and_no_word_from_nowh
 async fn an_account_is_linked_by_a_verified_address_or_the_mapping_file_and_never_by_a_guess() {
     let run = joined(evidence(), config()).await;
     let found = by_name(&run);
-    let known = |name: &str| said(found[name]).unwrap();
+    let known = |name: &str| said(&found[name]).unwrap();
     assert_eq!(
         known("octo-mona"),
         json!(["keycloak:acme/u-1", true, false, "verified address"]),
@@ -92,10 +92,10 @@ async fn an_account_is_linked_by_a_verified_address_or_the_mapping_file_and_neve
         ("the-team", "more than one identity has this address"),
         ("silent", "no address is known of it, and no line of the mapping file names it"),
     ] {
-        assert_eq!(said(found[name]), Err((GapReason::Unmatched, why.to_owned())), "{name}");
+        assert_eq!(said(&found[name]), Err((GapReason::Unmatched, why.to_owned())), "{name}");
     }
-    assert_eq!(said(found["hidden"]).unwrap_err().0, GapReason::Denied, "the reason it was not read for");
-    assert_eq!(said(found["unasked"]).unwrap_err().0, GapReason::Unmatched, "no gap at the source, and one here");
+    assert_eq!(said(&found["hidden"]).unwrap_err().0, GapReason::Denied, "the reason it was not read for");
+    assert_eq!(said(&found["unasked"]).unwrap_err().0, GapReason::Unmatched, "no gap at the source, and one here");
     assert_eq!(run.outcome, Outcome::Partial);
 }
 
@@ -108,8 +108,8 @@ async fn a_cloud_user_signs_in_by_console_or_key_and_without_either_that_is_know
     assert_eq!(signs_in("leo"), Field::Read(json!(true)), "by a key");
     assert_eq!(signs_in("old"), Field::Read(json!(false)));
     assert!(matches!(signs_in("dim"), Field::Unread(GapReason::Malformed, _)), "{:?}", signs_in("dim"));
-    assert_eq!(said(found["deploy"]).unwrap(), json!([null, null, true, "mapping file"]), "by its id");
-    assert_eq!(said(found["old"]).unwrap(), json!([null, null, false, "nothing, and it cannot sign in"]));
+    assert_eq!(said(&found["deploy"]).unwrap(), json!([null, null, true, "mapping file"]), "by its id");
+    assert_eq!(said(&found["old"]).unwrap(), json!([null, null, false, "nothing, and it cannot sign in"]));
 }
 
 #[tokio::test]
@@ -118,9 +118,9 @@ async fn when_identities_were_not_read_whole_accounts_are_there_and_nothing_is_s
     let run = joined(denied, config()).await;
     let why = "keycloak:acme/people did not read it completely";
     for (name, fields) in by_name(&run) {
-        assert_eq!(said(fields), Err((GapReason::Denied, why.to_owned())), "{name}");
+        assert_eq!(said(&fields), Err((GapReason::Denied, why.to_owned())), "{name}");
     }
-    assert!(run.populations.iter().all(|p| p.complete && !p.resources.is_empty()), "every account is still there");
+    assert!(run.populations.iter().all(|p| p.complete && !p.is_empty()), "every account is still there");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn when_accounts_were_not_read_whole_the_population_is_not_complete_and_th
     let denied = evidence().wrong(&"github.member".parse().unwrap(), kit::testing::Wrong::Incomplete);
     let run = joined(denied, config()).await;
     let complete: Vec<(&str, bool, usize)> =
-        run.populations.iter().map(|p| (p.kind.as_str(), p.complete, p.resources.len())).collect();
+        run.populations.iter().map(|p| (p.kind.as_str(), p.complete, p.len())).collect();
     assert_eq!(complete, [("x.cloud_user", true, 5), ("x.code_host_account", false, 0)]);
 }
 
@@ -146,7 +146,7 @@ async fn the_exchanges_name_the_entries_that_both_sides_were_read_from() {
             "evidence:aws:prod/credentials#174",
         ]
     );
-    let mona = run.populations.iter().flat_map(|p| &p.resources).find(|r| r.name == "octo-mona").unwrap();
+    let mona = run.populations.iter().flat_map(|p| p.resources()).find(|r| r.name == "octo-mona").unwrap();
     assert_eq!(mona.exchanges, [0, 1, 2]);
 }
 
@@ -264,7 +264,7 @@ fn a_user_whose_name_was_recorded_as_empty_has_keys_that_cannot_be_told() {
 #[tokio::test]
 async fn an_empty_mapping_file_maps_nothing_and_a_missing_one_is_a_gap() {
     let (_dir, run) = with_mapping("").await;
-    assert_eq!(said(by_name(&run)["octo-mona"]).unwrap()[3], "verified address");
+    assert_eq!(said(&by_name(&run)["octo-mona"]).unwrap()[3], "verified address");
     let run = joined(evidence(), Config { mapping: Some(PathBuf::from("there/is/none.yaml")), ..config() }).await;
     let gap = run.gaps.iter().find(|gap| gap.call == MAPPING.name).unwrap();
     assert!(gap.detail.contains("No such file"), "{gap:?}");

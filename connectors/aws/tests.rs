@@ -118,9 +118,9 @@ fn truth(folder: &str, check: &str, verdicts: &[&str]) -> BTreeSet<String> {
     rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn resources<'a>(run: &'a CollectionRun, kind: &str) -> BTreeMap<&'a str, &'a BTreeMap<String, Field>> {
-    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| &p.resources);
-    of_kind.map(|r| (r.key.id.as_str(), &r.fields)).collect()
+fn resources(run: &CollectionRun, kind: &str) -> BTreeMap<String, BTreeMap<String, Field>> {
+    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| p.resources());
+    of_kind.map(|r| (r.key.id, r.fields)).collect()
 }
 
 fn value(fields: &BTreeMap<String, Field>, name: &str) -> Value {
@@ -144,23 +144,23 @@ async fn what_is_read_is_what_the_account_was_made_with() {
     for folder in ["good", "mixed", "bad"] {
         let run = harness(folder).run("credentials").await;
         let users = resources(&run, spec::USER_ROW);
-        let ids: BTreeSet<String> = users.keys().map(|id| (*id).to_owned()).collect();
+        let ids: BTreeSet<String> = users.keys().cloned().collect();
         assert_eq!(ids, truth(folder, "aws.iam.user.console_mfa", all), "{folder}");
         let without: BTreeSet<String> = users
             .iter()
             .filter(|(_, row)| value(row, "password_enabled") == true && value(row, "mfa_active") == false)
-            .map(|(id, _)| (*id).to_owned())
+            .map(|(id, _)| id.clone())
             .collect();
         assert_eq!(without, truth(folder, "aws.iam.user.console_mfa", &["deviates"]), "{folder}");
-        let keys: BTreeSet<String> = resources(&run, spec::ACCESS_KEY).keys().map(|id| (*id).to_owned()).collect();
+        let keys: BTreeSet<String> = resources(&run, spec::ACCESS_KEY).keys().cloned().collect();
         assert_eq!(keys, truth(folder, "aws.iam.access_key.rotated", all), "{folder}");
 
         let run = harness(folder).run("access").await;
-        let policies: BTreeSet<String> = resources(&run, spec::POLICY).keys().map(|id| (*id).to_owned()).collect();
+        let policies: BTreeSet<String> = resources(&run, spec::POLICY).keys().cloned().collect();
         assert_eq!(policies, truth(folder, "aws.iam.policy.no_full_admin", all), "{folder}");
         let text = std::fs::read_to_string(format!("{HERE}/fixtures/{folder}/truth.json")).unwrap();
         let truth: Value = serde_json::from_str(&text).unwrap();
-        let account = resources(&run, spec::ACCOUNT)[NUMBER];
+        let account = &resources(&run, spec::ACCOUNT)[NUMBER];
         assert_eq!(value(account, "admin_principal_arns"), truth["admins"], "{folder}");
     }
 }
@@ -168,7 +168,7 @@ async fn what_is_read_is_what_the_account_was_made_with() {
 #[tokio::test]
 async fn small_pages_give_the_same_resources_as_large_ones() {
     let without_exchanges = |run: CollectionRun| {
-        let resources = run.populations.into_iter().flat_map(|p| p.resources);
+        let resources = run.populations.iter().flat_map(|p| p.resources());
         resources.map(|r| (r.key, r.name, r.fields)).collect::<Vec<_>>()
     };
     let (large, small) = (harness("mixed").run("access").await, in_small_pages().run("access").await);
@@ -181,7 +181,7 @@ async fn small_pages_give_the_same_resources_as_large_ones() {
 async fn that_there_is_no_password_rule_is_a_fact_and_no_gap() {
     let run = harness("bad").run("account").await;
     assert_eq!(run.outcome, Outcome::Collected, "{:#?}", run.gaps);
-    let account = resources(&run, spec::ACCOUNT)[NUMBER];
+    let account = &resources(&run, spec::ACCOUNT)[NUMBER];
     assert_eq!(value(account, "password_policy_set"), false);
     assert_eq!(value(account, "min_password_length"), 8);
 }
@@ -213,7 +213,7 @@ async fn a_denied_call_blinds_what_rests_on_it_and_nothing_else() {
     ));
 
     let run = harness("GetAccountPasswordPolicy").run("account").await;
-    let account = resources(&run, spec::ACCOUNT)[NUMBER];
+    let account = &resources(&run, spec::ACCOUNT)[NUMBER];
     assert_eq!(value(account, "account_mfa_enabled"), 1);
     assert!(matches!(account["min_password_length"], Field::Unread(GapReason::Denied, _)));
 }
@@ -225,7 +225,7 @@ async fn a_reader_that_may_do_nothing_reads_nothing_and_every_permission_is_name
         let run = harness("denied").run(collector).await;
         assert!(matches!(run.outcome, Outcome::Partial), "{collector}: the account itself is listed");
         for population in run.populations.iter().filter(|p| p.kind.as_str() != spec::ACCOUNT) {
-            assert!(!population.complete && population.resources.is_empty(), "{collector}: {}", population.kind);
+            assert!(!population.complete && population.is_empty(), "{collector}: {}", population.kind);
         }
         named.extend(run.gaps.into_iter().filter_map(|gap| gap.permission));
     }

@@ -4,9 +4,14 @@
 //! it asks (static data), how it is configured (`config.rs`), and how it asks (one function per collector).
 
 use bytes::Bytes;
-use domain::CollectorName;
-use kit::{CallSpec, CollectorSpec, Connector, Found, RunBuilder, SecondCount, TypeSpec, http, link_pages};
+use domain::{CollectorName, GapReason};
+use kit::view::{Mark, View};
+use kit::{
+    Answer, CallSpec, CollectorSpec, Connector, Found, Recorder, RunBuilder, SecondCount, TypeSpec, Unread, http,
+    walk_by_link,
+};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use url::Url;
 
 mod config;
@@ -43,31 +48,25 @@ struct Doors {
 impl Connector for Doors {
     async fn collect(&self, _: &CollectorName, run: &mut RunBuilder) {
         let recorder = run.recorder();
-        let Some(first) = kit::joined(&self.url, &["v1", "doors"]) else { return };
-        let pages = link_pages(&recorder, &LIST, first, |url| self.get(url)).await;
-        for (item, mark) in &pages.items {
-            // A reader of a value names what is missing or of another kind; an item without an id cannot be a resource.
-            match kit::view::View::object(item, *mark).and_then(|door| Ok((door.text("id")?, door))) {
-                Ok((id, door)) => {
-                    let mut found = Found::new(DOOR, id, door.text("name").unwrap_or(id));
-                    found.from(*mark).set("locked", door.bool("locked"));
-                    run.found(found);
-                }
-                Err(unread) => run.missing(&unread, &[DOOR]),
-            }
-        }
+        let (list, count) = (["v1", "doors"], ["v1", "doors", "count"]);
+        let (Some(first), Some(count)) = (kit::joined(&self.url, &list), kit::joined(&self.url, &count)) else {
+            return;
+        };
+        // A page is let go before the next is asked for, however long the list.
+        let ask = |url| self.ask(&recorder, &LIST, url);
+        let walked = walk_by_link(&recorder, &LIST, first, ask, |item, mark| match door(&item, mark) {
+            Ok(found) => run.found(found),
+            Err(unread) => run.missing(&unread, &[DOOR]),
+        })
+        .await;
         // Not having reached the end is never silent: the population is complete only when the collector says so.
-        match pages.stopped {
+        match walked.stopped {
             Some(unread) => run.missing(&unread, &[DOOR]),
             None => run.complete(DOOR),
         }
-        let count = match kit::joined(&self.url, &["v1", "doors", "count"]).and_then(|url| self.get(&url)) {
-            Some(request) => recorder.exchange(&COUNT, request).await,
-            None => return,
-        };
-        let counted = count.and_then(|answer| {
+        let counted = self.ask(&recorder, &COUNT, count).await.and_then(|answer| {
             let value = answer.json()?;
-            let number = kit::view::View::object(&value, answer.mark)?.number("count")?;
+            let number = View::object(&value, answer.mark)?.number("count")?;
             Ok((answer.mark, number))
         });
         match counted {
@@ -78,10 +77,21 @@ impl Connector for Doors {
 }
 
 impl Doors {
-    fn get(&self, url: &Url) -> Option<http::Request<Bytes>> {
+    async fn ask(&self, recorder: &Recorder, call: &'static CallSpec, url: Url) -> Result<Answer, Unread> {
         let bearer = format!("Bearer {}", self.token.expose_secret());
-        http::Request::get(url.as_str()).header(http::header::AUTHORIZATION, bearer).body(Bytes::new()).ok()
+        let request = http::Request::get(url.as_str()).header(http::header::AUTHORIZATION, bearer).body(Bytes::new());
+        let no_address = |_| Unread::unsent(call, GapReason::Refused, "no address could be made");
+        recorder.exchange(call, request.map_err(no_address)?).await
     }
+}
+
+/// A reader of a value names what is missing or of another kind; an item without an id cannot be a resource.
+fn door(item: &Value, mark: Mark) -> Result<Found, Unread> {
+    let door = View::object(item, mark)?;
+    let id = door.text("id")?;
+    let mut found = Found::new(DOOR, id, door.text("name").unwrap_or(id));
+    found.from(mark).set("locked", door.bool("locked"));
+    Ok(found)
 }
 
 #[cfg(test)]

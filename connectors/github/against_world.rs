@@ -44,8 +44,8 @@ fn said(runs: &[CollectionRun]) -> Said {
     let set = CheckSet::embedded().unwrap();
     let mut said = Said::new();
     for run in runs {
-        for resource in run.populations.iter().flat_map(|population| &population.resources) {
-            let prepared = Prepared::new(resource, run.collector_version);
+        for resource in run.populations.iter().flat_map(|population| population.resources()) {
+            let prepared = Prepared::new(&resource, run.collector_version);
             for check in set.by_resource(&resource.key.kind).filter(|check| check.needs().source == "github") {
                 let word = match evaluate(check, &prepared, run.ended).value {
                     ObservationValue::Conforms => "conforms",

@@ -2,7 +2,7 @@
 
 use domain::GapReason;
 use kit::view::{Mark, View};
-use kit::{Pages, RunBuilder, Unread};
+use kit::{RunBuilder, Unread, Walked};
 use serde_json::Value;
 
 use crate::session::Session;
@@ -16,6 +16,10 @@ pub(crate) struct Listing {
     /// The organisation's own count of its repositories.
     pub(crate) count: Option<(Mark, u64)>,
 }
+
+/// What is read of a repository. The rest of its hundred members is let go with the page it came on.
+const READ: [&str; 8] =
+    ["node_id", "full_name", "owner", "name", "default_branch", "archived", "visibility", "security_and_analysis"];
 
 /// What both collectors need of a repository.
 #[derive(Clone)]
@@ -37,7 +41,9 @@ impl Listing {
         let count = counted(session).await;
         // The oldest first: repositories that are made meanwhile come at the end.
         let query = [("type", "all"), ("sort", "created"), ("direction", "asc")];
-        let Pages { items, last, stopped } = session.org_list(&REPOS, &["repos"], &query).await;
+        let mut items = Vec::new();
+        let walked = session.org_walk(&REPOS, &["repos"], &query, |item, mark| items.push((trimmed(item), mark))).await;
+        let Walked { last, stopped, .. } = walked;
         let seen = last.ok_or_else(|| Unread::unsent(&REPOS, GapReason::Malformed, "no page was answered"));
         let seen = seen.and_then(|mark| session.sees_repositories(mark));
         let (short, count) = match (stopped, seen, count) {
@@ -73,6 +79,16 @@ impl Listing {
         });
         self.short.clone().or(miscounted)
     }
+}
+
+fn trimmed(mut item: Value) -> Value {
+    if let Value::Object(members) = &mut item {
+        members.retain(|name, _| READ.contains(&name.as_str()));
+        if let Some(Value::Object(owner)) = members.get_mut("owner") {
+            owner.retain(|name, _| name == "login");
+        }
+    }
+    item
 }
 
 /// How many repositories the organisation says it has. The private ones are counted for whoever administers it only.

@@ -26,42 +26,44 @@ pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
     let members = members(session, run).await;
     let touches = |event: &View<'_>| {
         let user = event.text("user").ok().and_then(|login| members.get(login));
-        user.into_iter().map(|id| (MEMBER_KIND, id.clone())).collect()
+        user.into_iter().map(|id| (MEMBER_KIND, id.to_string())).collect()
     };
     changes::collect(session, run, touches).await;
 }
 
 /// Tells the builder of every member, and gives back their ids by login.
-async fn members(session: &Session<'_>, run: &mut RunBuilder) -> BTreeMap<String, String> {
+async fn members(session: &Session<'_>, run: &mut RunBuilder) -> BTreeMap<Box<str>, Box<str>> {
     let owners = owners(session).await;
     let emails = emails(session).await;
-    let Pages { items, last, stopped } = session.org_list(&MEMBERS, &["members"], &[("role", "all")]).await;
     let mut ids = BTreeMap::new();
-    for (item, mark) in &items {
-        let read = View::object(item, *mark).and_then(|m| Ok((m.text("node_id")?, m.text("login")?, m)));
-        match read {
-            Ok((id, login, member)) => {
-                ids.insert(login.to_owned(), id.to_owned());
-                let mut found = Found::new(MEMBER_KIND, id, login);
-                found.from(*mark).read("login", login);
-                if let Ok((_, mark)) = &owners {
-                    found.from(*mark);
-                }
-                found.set("owner", owners.as_ref().map(|(owners, _)| owners.contains(id)).map_err(Unread::clone));
-                // Node ids have an old and a new form, and the two interfaces need not use the same.
-                let email = member.number("id").and_then(|number| email(emails.as_ref(), number));
-                if let Ok((_, mark)) = &email {
-                    found.from(*mark);
-                }
-                found.set("email", email.map(|(email, _)| email));
-                run.found(found);
-            }
-            Err(unread) => run.missing(&unread, &[MEMBER_KIND]),
+    let read = |item: &Value, mark: Mark| {
+        let member = View::object(item, mark)?;
+        let (id, login) = (member.text("node_id")?, member.text("login")?);
+        let mut found = Found::new(MEMBER_KIND, id, login);
+        found.from(mark).read("login", login);
+        if let Ok((_, mark)) = &owners {
+            found.from(*mark);
         }
-    }
-    let whole = match (stopped, last) {
+        found.set("owner", owners.as_ref().map(|(owners, _)| owners.contains(id)).map_err(Unread::clone));
+        // Node ids have an old and a new form, and the two interfaces need not use the same.
+        let email = member.number("id").and_then(|number| email(emails.as_ref(), number));
+        if let Ok((_, mark)) = &email {
+            found.from(*mark);
+        }
+        found.set("email", email.map(|(email, _)| email));
+        Ok((login.into(), found))
+    };
+    let each = |item: Value, mark: Mark| match read(&item, mark) {
+        Ok((login, found)) => {
+            ids.insert(login, found.id().into());
+            run.found(found);
+        }
+        Err(unread) => run.missing(&unread, &[MEMBER_KIND]),
+    };
+    let walked = session.org_walk(&MEMBERS, &["members"], &[("role", "all")], each).await;
+    let whole = match (walked.stopped, walked.last) {
         (Some(unread), _) => Err(unread),
-        (None, Some(mark)) if items.is_empty() => Err(mark.malformed("an organisation without a member")),
+        (None, Some(mark)) if walked.items == 0 => Err(mark.malformed("an organisation without a member")),
         (None, Some(mark)) => session.sees_members(mark),
         (None, None) => Err(Unread::unsent(&MEMBERS, GapReason::Malformed, "no page was answered")),
     };

@@ -20,8 +20,10 @@ pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
     let listing = Listing::read(session).await;
     let repositories = listing.repositories(session.github.production.as_deref(), run, REPO_KIND);
     let asked: Vec<_> = repositories.iter().map(|repository| read(session, repository)).collect();
-    let found: Vec<Found> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-    found.into_iter().for_each(|found| run.found(found));
+    let mut found = futures::stream::iter(asked).buffered(AT_ONCE);
+    while let Some(found) = found.next().await {
+        run.found(found);
+    }
     match &listing.short {
         Some(unread) => run.missing(unread, &[REPO_KIND]),
         None => run.complete(REPO_KIND),

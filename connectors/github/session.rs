@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{GapReason, Timestamp};
 use kit::view::{Mark, View};
-use kit::{Answer, CallSpec, Pages, Recorder, Unread, http, link_pages_asked};
+use kit::{Answer, CallSpec, Pages, Recorder, Unread, Walked, http, walk_by_link};
 use octocrab::AuthState;
 use serde_json::Value;
 use url::Url;
@@ -96,32 +96,58 @@ impl<'a> Session<'a> {
         self.get(call, &path, query).await
     }
 
-    /// Walks a list to its end.
+    /// Walks a list to its end, page by page.
     ///
     /// Next links name the organisation or repository by its number (`/organizations/42/repos?page=2`), which is not the
     /// declared address. So their parameters are asked of ours; a link to another host is asked as it is, and refused.
-    pub(crate) async fn list(&self, call: &'static CallSpec, segments: &[&str], query: &[(&str, &str)]) -> Pages {
+    async fn walk(
+        &self,
+        call: &'static CallSpec,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        each: impl FnMut(Value, Mark) + Send,
+    ) -> Walked {
         let own = match joined(call, &self.github.rest, segments) {
             Ok(own) => own,
-            Err(unread) => return Pages { items: Vec::new(), last: None, stopped: Some(unread) },
+            Err(unread) => return Walked { stopped: Some(unread), ..Walked::default() },
         };
         let mut first = own.clone();
         first.query_pairs_mut().append_pair("per_page", &self.github.page.to_string()).extend_pairs(query);
-        link_pages_asked(&self.recorder, call, first, |at: Url| {
+        let page = |at: Url| {
             let mut asked = at.clone();
             if at.origin() == own.origin() {
                 asked.clone_from(&own);
                 asked.set_query(at.query());
             }
             async move { self.signed.ask(call, http::Method::GET, &asked, Bytes::new()).await.map_err(hidden) }
-        })
-        .await
+        };
+        walk_by_link(&self.recorder, call, first, page, each).await
     }
 
-    /// Walks a list of the organisation to its end.
-    pub(crate) async fn org_list(&self, call: &'static CallSpec, segments: &[&str], query: &[(&str, &str)]) -> Pages {
+    /// The same for a list that is short by its nature, held whole.
+    pub(crate) async fn list(&self, call: &'static CallSpec, segments: &[&str], query: &[(&str, &str)]) -> Pages {
+        let mut items = Vec::new();
+        let walked = self.walk(call, segments, query, |item, mark| items.push((item, mark))).await;
+        Pages::of(items, walked)
+    }
+
+    /// Walks a list of the organisation to its end, page by page.
+    pub(crate) async fn org_walk(
+        &self,
+        call: &'static CallSpec,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        each: impl FnMut(Value, Mark) + Send,
+    ) -> Walked {
         let path: Vec<&str> = ["orgs", &self.github.organisation].into_iter().chain(segments.iter().copied()).collect();
-        self.list(call, &path, query).await
+        self.walk(call, &path, query, each).await
+    }
+
+    /// The same for a list that is short by its nature, held whole.
+    pub(crate) async fn org_list(&self, call: &'static CallSpec, segments: &[&str], query: &[(&str, &str)]) -> Pages {
+        let mut items = Vec::new();
+        let walked = self.org_walk(call, segments, query, |item, mark| items.push((item, mark))).await;
+        Pages::of(items, walked)
     }
 
     /// Asks by GraphQL.

@@ -117,9 +117,9 @@ async fn answers_that_github_confirms_are_fresh_evidence_over_all_pages() {
     }
 }
 
-fn resources<'a>(run: &'a CollectionRun, kind: &str) -> BTreeMap<&'a str, &'a BTreeMap<String, Field>> {
-    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| &p.resources);
-    of_kind.map(|r| (r.name.as_str(), &r.fields)).collect()
+fn resources(run: &CollectionRun, kind: &str) -> BTreeMap<String, BTreeMap<String, Field>> {
+    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| p.resources());
+    of_kind.map(|r| (r.name, r.fields)).collect()
 }
 
 fn gap<'a>(run: &'a CollectionRun, call: &str) -> &'a Gap {
@@ -333,7 +333,8 @@ async fn production_is_what_the_settings_name_and_never_what_is_archived() {
     ] {
         let run = production(globs).run("repositories").await;
         let found = resources(&run, "github.repo");
-        let found: Vec<_> = found.iter().map(|(name, fields)| (*name, fields["in_production"].clone())).collect();
+        let found: Vec<_> =
+            found.iter().map(|(name, fields)| (name.as_str(), fields["in_production"].clone())).collect();
         assert_eq!(found, expected.map(|(name, is)| (name, Field::Read(json!(is)))));
     }
 }

@@ -23,22 +23,19 @@ const PAGES: usize = 5;
 /// People whose names are looked up in one run.
 const LOOKUPS: usize = 20;
 
-/// Names of people by their id.
-pub(crate) type Names = BTreeMap<String, String>;
-
 /// Nobody can be named, and why.
 pub(crate) fn unknown(reason: &str) -> Result<Vec<ChangeEvent>, UnknownActor> {
     Err(UnknownActor { reason: reason.to_owned() })
 }
 
-/// Reads the events of some kinds and tells the builder. `recorded` is the word of [`recorded`]; `touches` says from an event's path which resources, by type
-/// and id, it touches. `names` are those already known.
+/// Reads the events of some kinds and tells the builder. `recorded` is the word of [`recorded`]; `known` knows the names
+/// of people by their id; `touches` says from an event's path which resources, by type and id, it touches.
 pub(crate) async fn collect(
     session: &Session<'_>,
     run: &mut RunBuilder,
     recorded: Result<bool, Unread>,
     kinds: &[&str],
-    names: Names,
+    known: impl Fn(&str) -> Option<String>,
     touches: impl Fn(&str) -> Vec<(&'static str, String)>,
 ) {
     let changes = match recorded {
@@ -48,7 +45,7 @@ pub(crate) async fn collect(
         }
         Ok(false) => unknown("admin events are switched off"),
         Ok(true) => match events(session, run, kinds).await {
-            Ok(events) => Ok(name_them(session, run, events, names, touches).await),
+            Ok(events) => Ok(name_them(session, run, events, known, touches).await),
             Err(unread) => {
                 run.missing(&unread, &[]);
                 unknown("admin events could not be read")
@@ -128,22 +125,27 @@ async fn name_them(
     session: &Session<'_>,
     run: &mut RunBuilder,
     events: Vec<Event>,
-    names: Names,
+    known: impl Fn(&str) -> Option<String>,
     touches: impl Fn(&str) -> Vec<(&'static str, String)>,
 ) -> Vec<ChangeEvent> {
-    let mut known: BTreeMap<String, Result<String, String>> =
-        names.into_iter().map(|(id, name)| (id, Ok(name))).collect();
+    let mut names: BTreeMap<String, Result<String, String>> = BTreeMap::new();
     let mut lookups = 0;
     let mut changes = Vec::new();
     for event in events {
-        if event.realms.0 == event.realms.1 && !known.contains_key(&event.user) {
-            let name = if lookups < LOOKUPS { name_of(session, run, &event.user).await } else { Err(too_many()) };
-            lookups += 1;
-            known.insert(event.user.clone(), name);
+        if event.realms.0 == event.realms.1 && !names.contains_key(&event.user) {
+            let name = match known(&event.user) {
+                Some(name) => Ok(name),
+                None if lookups < LOOKUPS => {
+                    lookups += 1;
+                    name_of(session, run, &event.user).await
+                }
+                None => Err(too_many()),
+            };
+            names.insert(event.user.clone(), name);
         }
         let key = |(kind, id): (&str, String)| Some(ResourceKey { kind: kind.parse().ok()?, id });
         changes.push(ChangeEvent {
-            actor: actor(&event, session.realm_name(), known.get(&event.user)),
+            actor: actor(&event, session.realm_name(), names.get(&event.user)),
             touches: touches(&event.path).into_iter().filter_map(key).collect(),
             id: event.id,
             at: event.at,

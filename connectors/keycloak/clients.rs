@@ -5,7 +5,7 @@ use kit::view::{Mark, View};
 use kit::{Found, Pages, RunBuilder, Unread};
 use serde_json::Value;
 
-use crate::changes::{self, Names};
+use crate::changes;
 use crate::session::Session;
 use crate::spec::{CLIENT_KIND, CLIENTS};
 
@@ -30,7 +30,7 @@ pub(crate) async fn collect(session: &Session<'_>, reader: &str, run: &mut RunBu
         None => run.complete(CLIENT_KIND),
     }
     let recorded = changes::recorded(session).await;
-    changes::collect(session, run, recorded, EVENTS, Names::default(), touched).await;
+    changes::collect(session, run, recorded, EVENTS, |_| None, touched).await;
 }
 
 /// Every client of the realm, or why not. There is no count to hold the list against; but whoever may see clients sees

@@ -11,7 +11,7 @@ use kit::view::{Mark, View};
 use kit::{CallSpec, Found, RunBuilder, Unread};
 use serde_json::Value;
 
-use crate::changes::{self, Names};
+use crate::changes;
 use crate::clients;
 use crate::roles::{Graph, Role};
 use crate::session::{Session, management_client};
@@ -34,63 +34,66 @@ pub(crate) const EVENTS: &[&str] = &["USER", "REALM_ROLE_MAPPING", "CLIENT_ROLE_
 
 pub(crate) async fn collect(session: &Session<'_>, reader: &str, run: &mut RunBuilder) {
     let people = people(session, run).await;
-    let names: Names = people.by_id.iter().map(|(id, person)| (id.clone(), person.name.clone())).collect();
     let (holders, unread) = holders(session, reader).await;
     for unread in &unread {
         run.missing(unread, &[ADMIN_KIND]);
     }
     let asked = futures::stream::iter(holders).map(|holder| administrator(session, &people, holder, unread.first()));
-    let found: Vec<Found> = asked.buffered(AT_ONCE).collect().await;
-    found.into_iter().for_each(|found| run.found(found));
+    let mut found = asked.buffered(AT_ONCE);
+    while let Some(found) = found.next().await {
+        run.found(found);
+    }
     if unread.is_empty() {
         run.complete(ADMIN_KIND);
     }
     let recorded = changes::recorded(session).await;
-    changes::collect(session, run, recorded, EVENTS, names, touched).await;
+    let name_of = |id: &str| people.by_id.get(id).map(|person| person.name.to_string());
+    changes::collect(session, run, recorded, EVENTS, name_of, touched).await;
 }
 
 /// Everybody in the list of accounts, which leaves service accounts out.
 struct People {
-    by_id: BTreeMap<String, Person>,
+    by_id: BTreeMap<Box<str>, Person>,
     /// Why the list did not come to its end.
     stopped: Option<Unread>,
 }
 
 struct Person {
-    name: String,
+    name: Box<str>,
     /// Keycloak's own word in the list that a one-time code is set up. Every person of its list has it, whether set up or
     /// not, though its description leaves the member optional; without it the list of credentials is held against nothing.
-    totp: Result<bool, Unread>,
+    totp: Result<bool, Box<Unread>>,
 }
 
 async fn people(session: &Session<'_>, run: &mut RunBuilder) -> People {
-    let pages = session.list(&USERS, &["users"], BRIEF).await;
-    let not_allowed = match pages.last {
+    let counted = count(session).await;
+    let expected = counted.as_ref().ok().map(|(_, count)| *count);
+    let mut by_id = BTreeMap::new();
+    let each = |value: Value, mark: Mark| match person(&value, mark) {
+        Ok((person, found)) => {
+            by_id.insert(found.id().into(), person);
+            run.found(found);
+        }
+        Err(unread) => run.missing(&unread, &[USER_KIND]),
+    };
+    let walked = session.walk(&USERS, &["users"], BRIEF, expected, each).await;
+    let not_allowed = match walked.last {
         Some(mark) => session.allowed("users", mark).await.err(),
         None => None,
     };
-    let mut people = People { by_id: BTreeMap::new(), stopped: pages.stopped.or(not_allowed) };
-    for (value, mark) in &pages.items {
-        match person(value, *mark) {
-            Ok((id, person, found)) => {
-                people.by_id.insert(id, person);
-                run.found(found);
-            }
-            Err(unread) => run.missing(&unread, &[USER_KIND]),
-        }
-    }
+    let people = People { by_id, stopped: walked.stopped.or(not_allowed) };
     match &people.stopped {
         Some(unread) => run.missing(unread, &[USER_KIND]),
         None => run.complete(USER_KIND),
     }
-    match count(session).await {
+    match counted {
         Ok((mark, count)) => run.count(USER_KIND, mark, count),
         Err(unread) => run.missing(&unread, &[USER_KIND]),
     }
     people
 }
 
-fn person(value: &Value, mark: Mark) -> Result<(String, Person, Found), Unread> {
+fn person(value: &Value, mark: Mark) -> Result<(Person, Found), Unread> {
     let user = View::object(value, mark)?;
     let (id, name) = (user.text("id")?, user.text("username")?);
     let mut found = Found::new(USER_KIND, id, name);
@@ -99,8 +102,8 @@ fn person(value: &Value, mark: Mark) -> Result<(String, Person, Found), Unread> 
     // Keycloak leaves the address out of an account that has none.
     found.set("email", user.get("email").map_or(Ok(Value::Null), |_| user.text("email").map(Value::from)));
     found.set("email_verified", user.bool("emailVerified"));
-    let totp = user.bool("totp");
-    Ok((id.to_owned(), Person { name: name.to_owned(), totp }, found))
+    let totp = user.bool("totp").map_err(Box::new);
+    Ok((Person { name: name.into(), totp }, found))
 }
 
 async fn count(session: &Session<'_>) -> Result<(Mark, u64), Unread> {
@@ -327,7 +330,7 @@ async fn administrator(session: &Session<'_>, people: &People, holder: Holder, h
     for mark in &holder.marks {
         found.from(*mark);
     }
-    let listed = people.by_id.get(&holder.id);
+    let listed = people.by_id.get(holder.id.as_str());
     found.set("enabled", holder.enabled);
     let roles: Vec<String> = holder.roles.into_iter().collect();
     found.set("roles", hole.map_or(Ok(roles), |unread| Err(unread.clone())));
@@ -358,8 +361,8 @@ struct Credentials {
 
 /// `totp` is what the list of people says; a list of credentials without one would contradict it. A service account is not
 /// in that list.
-async fn credentials(session: &Session<'_>, id: &str, totp: Result<bool, Unread>) -> Result<Credentials, Unread> {
-    let totp = totp?;
+async fn credentials(session: &Session<'_>, id: &str, totp: Result<bool, Box<Unread>>) -> Result<Credentials, Unread> {
+    let totp = totp.map_err(|unread| *unread)?;
     let answer = session.get(&CREDENTIALS, &["users", id, "credentials"], &[]).await?;
     session.allowed("users", answer.mark).await?;
     let value = answer.json()?;

@@ -4,7 +4,7 @@ use kit::view::{Mark, View};
 use kit::{Found, RunBuilder, Unread};
 use serde_json::Value;
 
-use crate::changes::{self, Names};
+use crate::changes;
 use crate::flow::{self, Execution};
 use crate::session::Session;
 use crate::spec::{EVENTS_CONFIG, EXECUTIONS, REALM, REALM_KIND};
@@ -21,7 +21,7 @@ pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
     match read {
         Ok((id, recorded)) => {
             let touches = |_: &str| vec![(REALM_KIND, id.clone())];
-            changes::collect(session, run, recorded, EVENTS, Names::default(), touches).await;
+            changes::collect(session, run, recorded, EVENTS, |_| None, touches).await;
         }
         Err(unread) => {
             run.missing(&unread, &[REALM_KIND]);

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use domain::{Duration, GapReason, Timestamp};
 use kit::view::{Mark, View};
-use kit::{Answer, CallSpec, Pages, Recorder, Unread, http, offset_pages};
+use kit::{Answer, CallSpec, Pages, Recorder, Unread, Walked, http, walk_by_offset};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -74,15 +75,31 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Walks a list to its end; `query` follows the page's own parameters.
-    pub(crate) async fn list(&self, call: &'static CallSpec, segments: &[&str], query: &[(&str, &str)]) -> Pages {
-        offset_pages(&self.recorder, call, self.realm.page, |first, max| async move {
+    /// Walks a list to its end, page by page; `query` follows the page's own parameters, and `expected` is the realm's own
+    /// count of the items, where it has one.
+    pub(crate) async fn walk(
+        &self,
+        call: &'static CallSpec,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        expected: Option<u64>,
+        each: impl FnMut(Value, Mark) + Send,
+    ) -> Walked {
+        let expected = expected.and_then(|count| usize::try_from(count).ok());
+        let page = |first: usize, max: usize| async move {
             let (first, max) = (first.to_string(), max.to_string());
             let page = [("first", first.as_str()), ("max", max.as_str())];
             let asked: Vec<(&str, &str)> = page.into_iter().chain(query.iter().copied()).collect();
             self.get(call, segments, &asked).await
-        })
-        .await
+        };
+        walk_by_offset(&self.recorder, call, self.realm.page, expected, page, each).await
+    }
+
+    /// The same for a list that is short by its nature, held whole.
+    pub(crate) async fn list(&self, call: &'static CallSpec, segments: &[&str], query: &[(&str, &str)]) -> Pages {
+        let mut items = Vec::new();
+        let walked = self.walk(call, segments, query, None, |item, mark| items.push((item, mark))).await;
+        Pages::of(items, walked)
     }
 
     /// A gap for an answer that came although the reader may not look: without the role `view-…` Keycloak answers 200 as
@@ -157,7 +174,7 @@ fn form(realm: &Realm) -> Bytes {
 }
 
 /// The claims of a token: its middle part. The signature is the realm's business; we only read what it told us.
-fn claims(token: &str) -> Option<serde_json::Value> {
+fn claims(token: &str) -> Option<Value> {
     let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
@@ -167,7 +184,7 @@ pub(crate) fn management_client(realm: &str) -> &'static str {
     if realm == "master" { "master-realm" } else { "realm-management" }
 }
 
-fn rights(claims: &serde_json::Value, management: &str) -> Rights {
+fn rights(claims: &Value, management: &str) -> Rights {
     let client = claims.get("resource_access").and_then(|clients| clients.get(management));
     let roles = client.and_then(|client| client.get("roles")).and_then(|roles| roles.as_array());
     Rights(roles.into_iter().flatten().filter_map(|role| role.as_str()).map(str::to_owned).collect())
@@ -184,7 +201,7 @@ mod tests {
 
     #[test]
     fn only_the_view_or_manage_role_itself_lets_the_reader_look() {
-        let of = |claims: serde_json::Value| rights(&claims, "realm-management");
+        let of = |claims: Value| rights(&claims, "realm-management");
         let with = |roles: &[&str]| of(json!({"resource_access": {"realm-management": {"roles": roles}}}));
         assert!(with(&["view-users"]).may_view("users"));
         assert!(with(&["manage-users"]).may_view("users"));

@@ -129,7 +129,7 @@ async fn bad_days_of_clients_are_gaps() {
 async fn small_pages_give_the_same_people_as_large_ones() {
     for collector in ["people", "clients"] {
         let without_exchanges = |run: CollectionRun| {
-            let resources = run.populations.into_iter().flat_map(|p| p.resources);
+            let resources = run.populations.iter().flat_map(|p| p.resources());
             resources.map(|r| (r.key, r.name, r.fields)).collect::<Vec<_>>()
         };
         let (large, small) = (harness("mixed").run(collector).await, in_small_pages().run(collector).await);
@@ -147,9 +147,9 @@ fn truth(folder: &str, check: &str, verdicts: &[&str]) -> BTreeSet<String> {
     rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn resources<'a>(run: &'a CollectionRun, kind: &str) -> BTreeMap<&'a str, &'a BTreeMap<String, Field>> {
-    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| &p.resources);
-    of_kind.map(|r| (r.key.id.as_str(), &r.fields)).collect()
+fn resources(run: &CollectionRun, kind: &str) -> BTreeMap<String, BTreeMap<String, Field>> {
+    let of_kind = run.populations.iter().filter(|p| p.kind.as_str() == kind).flat_map(|p| p.resources());
+    of_kind.map(|r| (r.key.id, r.fields)).collect()
 }
 
 fn value(fields: &BTreeMap<String, Field>, name: &str) -> Value {
@@ -244,7 +244,7 @@ async fn the_steps_that_can_run_are_those_of_the_bound_flow() {
     for (folder, strong) in [("good", true), ("bad", false), ("mixed", false)] {
         let run = harness(folder).run("realm").await;
         let realm = resources(&run, "keycloak.realm").into_values().next().unwrap();
-        assert_eq!(value(realm, "strong_executions") != json!([]), strong, "{folder}");
+        assert_eq!(value(&realm, "strong_executions") != json!([]), strong, "{folder}");
         let sure = truth(folder, "keycloak.realm.second_factor_in_flow", &["conforms"]);
         assert_eq!(!sure.is_empty(), strong, "{folder}");
     }
@@ -271,7 +271,7 @@ async fn without_view_events_the_rest_of_the_realm_is_read_and_nobody_is_named()
     assert_eq!((gap.reason, gap.permission.as_deref()), (GapReason::Denied, Some("realm-management role view-events")));
     assert_eq!(gap.fields.len(), 4, "{gap:#?}");
     let realm = resources(&run, "keycloak.realm").into_values().next().unwrap();
-    assert_eq!(value(realm, "brute_force"), true);
+    assert_eq!(value(&realm, "brute_force"), true);
     assert!(matches!(realm["admin_events_enabled"], Field::Unread(GapReason::Denied, _)));
     assert!(run.changes.unwrap_err().reason.contains("could not be read"));
 }
@@ -317,5 +317,8 @@ async fn when_admin_events_are_off_nobody_is_named_for_that_reason() {
     let fixture = Fixture::default().with("GET", &off.target, 200, &off.body).then(fixture("mixed"));
     let run = Harness::new(fixture, |url| Box::new(config(url))).run("realm").await;
     assert_eq!(run.changes.unwrap_err().reason, "admin events are switched off");
-    assert_eq!(run.populations[0].resources[0].fields["admin_events_enabled"], Field::Read(json!(false)));
+    assert_eq!(
+        run.populations[0].resources().next().unwrap().fields["admin_events_enabled"],
+        Field::Read(json!(false))
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{
-    ChangeEvent, CollectionRun, Exchange, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource,
+    Added, ChangeEvent, CollectionRun, Exchange, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource,
     ResourceKey, ResourceType, StreamId, Timestamp, Trigger, UnknownActor,
 };
 use serde_json::Value;
@@ -65,13 +65,29 @@ pub struct RunBuilder {
 }
 
 /// A population in the making.
-#[derive(Default)]
 struct Draft {
     /// The collector says that it read the list to its end.
     read_to_end: bool,
     /// The second count and where it came from.
     count: Option<(Mark, u64)>,
-    resources: BTreeMap<String, Resource>,
+    found: Population,
+}
+
+impl Draft {
+    fn new(kind: ResourceType) -> Self {
+        Draft { read_to_end: false, count: None, found: Population::new(kind) }
+    }
+
+    /// The population as it stands at the end of the run; `untouched` is whether no gap touches it.
+    fn end(mut self, untouched: bool) -> Population {
+        let listed = self.found.len() as u64;
+        self.found.complete = self.read_to_end && untouched;
+        self.found.reconciled = self.count.map(|(mark, count)| {
+            let call = mark.call.name.to_owned();
+            Reconciliation { call, count, agrees: count == listed }
+        });
+        self.found
+    }
 }
 
 /// What makes two gaps one: reason, call, permission, detail.
@@ -94,7 +110,7 @@ impl RunBuilder {
         started: Timestamp,
         recorder: Arc<Recorder>,
     ) -> Self {
-        let kinds = spec.yields.iter().filter_map(|t| t.kind.parse().ok());
+        let kinds = spec.yields.iter().filter_map(|t| t.kind.parse::<ResourceType>().ok());
         let reason = "this collector does not ask who changed what".to_owned();
         RunBuilder {
             stream,
@@ -103,7 +119,7 @@ impl RunBuilder {
             started,
             recorder,
             caller: None,
-            populations: kinds.map(|kind| (kind, Draft::default())).collect(),
+            populations: kinds.map(|kind| (kind.clone(), Draft::new(kind))).collect(),
             gaps: BTreeMap::new(),
             changes: Err(UnknownActor { reason }),
         }
@@ -143,21 +159,20 @@ impl RunBuilder {
                 fields.insert((*name).to_owned(), Field::Unread(unread.reason, unread.detail));
             }
         }
-        let exchanges = found.exchanges.into_iter().collect();
-        let resource = Resource { key: key.clone(), name: found.name, fields, exchanges };
-        let draft = self.populations.entry(kind.clone()).or_default();
-        let Some(earlier) = draft.resources.get_mut(&key.id) else {
-            draft.resources.insert(key.id, resource);
+        let exchanges: Vec<u32> = found.exchanges.into_iter().collect();
+        let shown_by = exchanges.first().copied();
+        let resource = Resource { key, name: found.name, fields, exchanges };
+        let most = self.recorder.limits().resources;
+        let draft = self.populations.entry(kind.clone()).or_insert_with(|| Draft::new(kind.clone()));
+        let unread = if draft.found.len() >= most && !draft.found.holds(&resource.key.id) {
+            let detail = format!("more than {most} resources of one type");
+            Unread { reason: GapReason::OverLimit, ..self.own_fault(&detail) }
+        } else if draft.found.add(resource) == Added::Differs {
+            Unread { exchange: shown_by, ..self.own_fault("one id came twice, with different values") }
+        } else {
             return;
         };
-        let agrees = earlier.fields == resource.fields && earlier.name == resource.name;
-        let both: BTreeSet<u32> = earlier.exchanges.iter().chain(&resource.exchanges).copied().collect();
-        earlier.exchanges = both.into_iter().collect();
-        if !agrees {
-            let mut unread = self.own_fault("one id came twice, with different values");
-            unread.exchange = resource.exchanges.first().copied();
-            self.gap(&unread).types.insert(kind);
-        }
+        self.gap(&unread).types.insert(kind);
     }
 
     /// Notes that whole populations could not be read to their end. With no types it notes a call that failed and that
@@ -213,23 +228,9 @@ impl RunBuilder {
             self.gap(&unread).types.extend(silent);
         }
         let touched: BTreeSet<ResourceType> = self.gaps.values().flat_map(|gap| gap.types.iter().cloned()).collect();
-        let populations: Vec<Population> = self
-            .populations
-            .into_iter()
-            .map(|(kind, draft)| {
-                let listed = draft.resources.len() as u64;
-                Population {
-                    complete: draft.read_to_end && !touched.contains(&kind),
-                    reconciled: draft.count.map(|(mark, count)| Reconciliation {
-                        call: mark.call.name.to_owned(),
-                        count,
-                        agrees: count == listed,
-                    }),
-                    kind,
-                    resources: draft.resources.into_values().collect(),
-                }
-            })
-            .collect();
+        let drafts = self.populations.into_iter();
+        let mut populations: Vec<Population> =
+            drafts.map(|(kind, draft)| draft.end(!touched.contains(&kind))).collect();
         let gap = |((reason, call, permission, detail), parts): (GapKey, GapParts)| Gap {
             reason,
             call,
@@ -241,7 +242,6 @@ impl RunBuilder {
             exchange: parts.exchange,
         };
         let mut gaps: Vec<Gap> = self.gaps.into_iter().map(gap).collect();
-        let mut populations = populations;
         let exchanges = in_place(self.recorder.exchanges(), self.spec, &mut populations, &mut gaps);
         CollectionRun {
             stream: self.stream,
@@ -263,7 +263,7 @@ impl RunBuilder {
         let mut short = Vec::new();
         let touched: BTreeSet<ResourceType> = self.gaps.values().flat_map(|gap| gap.types.iter().cloned()).collect();
         for (kind, draft) in &self.populations {
-            let listed = draft.resources.len() as u64;
+            let listed = draft.found.len() as u64;
             let whole = draft.read_to_end && !touched.contains(kind);
             if let Some((mark, count)) = draft.count.filter(|(_, count)| *count != listed && whole) {
                 let detail = format!("{listed} listed, {count} counted");
@@ -313,16 +313,13 @@ fn in_place(
         places.insert(exchange.seq, place);
         exchange.seq = place;
     }
-    let place = |seq: &mut u32| {
-        if let Some(place) = places.get(seq) {
-            *seq = *place;
-        }
-    };
-    for resource in populations.iter_mut().flat_map(|population| &mut population.resources) {
-        resource.exchanges.iter_mut().for_each(place);
-        resource.exchanges.sort_unstable();
+    let place = |seq: u32| places.get(&seq).copied().unwrap_or(seq);
+    for population in populations {
+        population.renumber(place);
     }
-    gaps.iter_mut().filter_map(|gap| gap.exchange.as_mut()).for_each(place);
+    for seq in gaps.iter_mut().filter_map(|gap| gap.exchange.as_mut()) {
+        *seq = place(*seq);
+    }
     exchanges
 }
 
@@ -331,7 +328,7 @@ fn in_place(
 /// Nothing missing: collected. Nothing there, neither a resource nor a list read to its end: failed. Else partial.
 pub fn outcome(populations: &[Population], gaps: &[Gap]) -> Outcome {
     let whole = populations.iter().all(|p| p.complete);
-    let nothing = populations.iter().all(|p| !p.complete && p.resources.is_empty());
+    let nothing = populations.iter().all(|p| !p.complete && p.is_empty());
     match () {
         () if whole && gaps.is_empty() => Outcome::Collected,
         () if nothing => Outcome::Failed,

@@ -49,7 +49,7 @@ mod builder;
 pub use builder::{Found, RunBuilder, outcome};
 
 mod page;
-pub use page::{Pages, link_pages, link_pages_asked, next_link, offset_pages};
+pub use page::{Pages, Walked, next_link, walk_by_link, walk_by_offset};
 
 pub mod outbound;
 

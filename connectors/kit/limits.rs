@@ -22,6 +22,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Pages of one list.
     pub pages: u32,
+    /// Resources of one type in one run.
+    pub resources: usize,
     /// Exchanges of one run.
     pub exchanges: u32,
     /// Times one call is tried.
@@ -41,7 +43,11 @@ impl Default for Limits {
             body: Duration::from_secs(120),
             run: Duration::from_secs(300),
             body_bytes: 32 * 1024 * 1024,
-            pages: 1_000,
+            // 300,000 items at the usual hundred a page, and a run of them stays within some hundred MiB: pages are let
+            // go one by one, and a resource is held in a few hundred bytes.
+            pages: 3_000,
+            // What one body can list, at 97 bytes a row, is 345,000: a run with more could be read and not be recorded.
+            resources: 300_000,
             exchanges: 20_000,
             tries: 5,
             first_wait: Duration::from_millis(500),

@@ -1,7 +1,9 @@
 //! Walking lists to their end, or saying that it was not reached.
 
-use bytes::Bytes;
+use std::pin::pin;
+
 use domain::GapReason;
+use futures::StreamExt;
 use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
@@ -9,7 +11,24 @@ use url::Url;
 use crate::view::Mark;
 use crate::{Answer, CallSpec, Recorder, Unread};
 
-/// What a walk through a list found.
+/// How a walk through a list went. Its items were handed over page by page, so that no list need be held whole.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// How many items came.
+    pub items: usize,
+    /// The last page that was answered; an empty list has one too.
+    pub last: Option<Mark>,
+    /// Why the end was not reached; `None` when it was.
+    pub stopped: Option<Unread>,
+}
+
+impl Walked {
+    fn stopped(self, unread: Unread) -> Self {
+        Walked { stopped: Some(unread), ..self }
+    }
+}
+
+/// A list that is short by its nature, held whole.
 #[derive(Debug)]
 pub struct Pages {
     /// The items, each with the exchange it came from.
@@ -21,98 +40,97 @@ pub struct Pages {
 }
 
 impl Pages {
-    fn ended(items: Vec<(Value, Mark)>, last: Option<Mark>, stopped: Option<Unread>) -> Self {
-        Pages { items, last, stopped }
+    /// The items of a walk.
+    pub fn of(items: Vec<(Value, Mark)>, walked: Walked) -> Self {
+        Pages { items, last: walked.last, stopped: walked.stopped }
     }
 }
 
-/// Walks a list by offset: `page(first, max)` asks for a page. A page shorter than `max` is the last.
+/// Pages asked for at once where it is known that they are there: one is on its way while another is kept and read.
+const AT_ONCE: usize = 2;
+
+/// Walks a list by offset: `page(first, max)` asks for a page, `each` takes its items in order, each with its exchange. A
+/// page shorter than `max` is the last. `expected` is the source's own count of the items, where there is one; it decides
+/// nothing but how far ahead pages are asked for.
 ///
 /// Each page begins with the last item of the one before it. That costs one item a page, and shows a page that was lost,
 /// a list that shifted while it was read, and a source that ignores the offset.
-pub async fn offset_pages<F>(
+pub async fn walk_by_offset<F>(
     recorder: &Recorder,
     call: &'static CallSpec,
     max: usize,
-    page: impl Fn(usize, usize) -> F + Send,
-) -> Pages
+    expected: Option<usize>,
+    page: impl Fn(usize, usize) -> F + Send + Sync,
+    mut each: impl FnMut(Value, Mark) + Send,
+) -> Walked
 where
     F: Future<Output = Result<Answer, Unread>> + Send,
 {
     let max = max.max(2);
-    let mut items: Vec<(Value, Mark)> = Vec::new();
-    let mut last = None;
-    for _ in 0..recorder.limits().pages {
-        let first = items.len().saturating_sub(1);
-        let (found, mark) = match page(first, max).await.and_then(list) {
+    let mut walked = Walked::default();
+    let mut before: Option<Value> = None;
+    let limit = recorder.limits().pages as usize;
+    let known = expected.map_or(0, |count| 1 + (count + 1).saturating_sub(max).div_ceil(max - 1)).min(limit);
+    let ask = |number: usize| page(number * (max - 1), max);
+    let ahead = futures::stream::iter(0..known).map(ask).buffered(AT_ONCE);
+    let mut answers = pin!(ahead.chain(futures::stream::iter(known..limit).then(ask)));
+    while let Some(answer) = answers.next().await {
+        let (found, mark) = match answer.and_then(list) {
             Ok(found) => found,
-            Err(unread) => return Pages::ended(items, last, Some(unread)),
+            Err(unread) => return walked.stopped(unread),
         };
-        last = Some(mark);
+        walked.last = Some(mark);
         let whole = found.len() < max;
-        let mut found = found.into_iter();
-        if let Some((before, _)) = items.last()
-            && found.next().as_ref() != Some(before)
-        {
+        if before.is_some() && found.first() != before.as_ref() {
             let unread = mark.unread(GapReason::Truncated, "a page was lost, or the list shifted");
-            return Pages::ended(items, last, Some(Unread { permission: None, ..unread }));
+            return walked.stopped(Unread { permission: None, ..unread });
         }
-        items.extend(found.map(|item| (item, mark)));
+        let repeated = usize::from(before.is_some());
+        before = found.last().cloned();
+        for item in found.into_iter().skip(repeated) {
+            walked.items += 1;
+            each(item, mark);
+        }
         if whole {
-            return Pages::ended(items, last, None);
+            return walked;
         }
     }
-    let unread = over_limit(recorder, call);
-    Pages::ended(items, last, Some(unread))
+    walked.stopped(over_limit(recorder, call))
 }
 
-/// Walks a list by its next links (RFC 8288), beginning at `first`. The recorder refuses a link that leads away from the
-/// source or to another call.
-pub async fn link_pages(
-    recorder: &Recorder,
-    call: &'static CallSpec,
-    first: Url,
-    page: impl Fn(&Url) -> Option<http::Request<Bytes>> + Send + Sync,
-) -> Pages {
-    let ask = |at: Url| {
-        let request = page(&at);
-        async move { recorder.exchange(call, request.ok_or_else(|| no_address(call))?).await }
-    };
-    link_pages_asked(recorder, call, first, ask).await
-}
-
-/// The same for a connector that asks in its own way: `page` asks for the page at an address.
-pub async fn link_pages_asked<F>(
+/// Walks a list by its next links (RFC 8288), beginning at `first`: `page` asks for the page at an address, `each` takes
+/// its items. The recorder refuses a link that leads away from the source or to another call.
+pub async fn walk_by_link<F>(
     recorder: &Recorder,
     call: &'static CallSpec,
     first: Url,
     page: impl Fn(Url) -> F + Send,
-) -> Pages
+    mut each: impl FnMut(Value, Mark) + Send,
+) -> Walked
 where
     F: Future<Output = Result<Answer, Unread>> + Send,
 {
-    let mut items: Vec<(Value, Mark)> = Vec::new();
-    let mut last = None;
+    let mut walked = Walked::default();
     let mut at = first;
     for _ in 0..recorder.limits().pages {
         let answer = match page(at.clone()).await {
             Ok(answer) => answer,
-            Err(unread) => return Pages::ended(items, last, Some(unread)),
+            Err(unread) => return walked.stopped(unread),
         };
         let next = next_link(&answer.headers, &at);
         let (found, mark) = match list(answer) {
             Ok(found) => found,
-            Err(unread) => return Pages::ended(items, last, Some(unread)),
+            Err(unread) => return walked.stopped(unread),
         };
-        last = Some(mark);
-        items.extend(found.into_iter().map(|item| (item, mark)));
+        walked.last = Some(mark);
+        walked.items += found.len();
+        found.into_iter().for_each(|item| each(item, mark));
         match next {
             Some(next) => at = next,
-            None => return Pages::ended(items, last, None),
+            None => return walked,
         }
     }
-    let unread = over_limit(recorder, call);
-    Pages::ended(items, last, Some(unread))
+    walked.stopped(over_limit(recorder, call))
 }
 
 fn list(answer: Answer) -> Result<(Vec<Value>, Mark), Unread> {
@@ -124,10 +142,6 @@ fn list(answer: Answer) -> Result<(Vec<Value>, Mark), Unread> {
 
 fn over_limit(recorder: &Recorder, call: &'static CallSpec) -> Unread {
     Unread::unsent(call, GapReason::OverLimit, format!("more than {} pages", recorder.limits().pages))
-}
-
-fn no_address(call: &'static CallSpec) -> Unread {
-    Unread::unsent(call, GapReason::Refused, "no address could be made")
 }
 
 /// The address of the next page from a `Link` header, relative ones resolved against the page that named them.

@@ -1,5 +1,8 @@
 //! What a run promises on days that a fixture cannot make, through the public door: a source, a connector, [`run`].
 
+#[path = "walk_tests.rs"]
+mod walk_tests;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -170,6 +173,10 @@ fn only(run: &CollectionRun) -> (&Exchange, &domain::Gap) {
     (&run.exchanges[0], run.gaps.first().unwrap_or_else(|| panic!("no gap: {run:#?}")))
 }
 
+fn first_thing(run: &CollectionRun) -> domain::Resource {
+    run.populations[0].resources().next().unwrap()
+}
+
 #[tokio::test]
 async fn an_exchange_keeps_what_an_auditor_asks_for_and_no_credential() {
     let source = source(|_| Reply::Send(THINGS)).await;
@@ -300,7 +307,7 @@ async fn a_run_out_of_time_keeps_what_it_found_in_a_population_that_is_not_compl
     around.limits.run = Duration::from_millis(300);
     let run = collect(&source.url, ask, &around).await;
     assert_eq!((run.outcome, run.gaps[0].reason), (Outcome::Partial, GapReason::TimedOut), "{:#?}", run.gaps);
-    assert_eq!((run.populations[0].resources.len(), run.populations[0].complete), (1, false));
+    assert_eq!((run.populations[0].len(), run.populations[0].complete), (1, false));
     assert!(run.exchanges[1].error.is_some(), "the call that hung is recorded");
 }
 
@@ -351,7 +358,7 @@ async fn a_collector_that_panics_loses_nothing_it_had_found() {
     });
     let run = collect(&source.url, ask, &around()).await;
     assert_eq!((run.outcome, only_gap(&run)), (Outcome::Partial, GapReason::Interrupted));
-    assert_eq!((run.populations[0].resources.len(), run.populations[0].complete), (1, false));
+    assert_eq!((run.populations[0].len(), run.populations[0].complete), (1, false));
     assert_eq!(run.exchanges.len(), 1);
 }
 
@@ -380,7 +387,7 @@ async fn an_answer_that_cannot_be_kept_is_not_used() {
     let run = collect(&source.url, Arc::new(list_once), &around).await;
     assert_eq!((run.outcome, only_gap(&run)), (Outcome::Failed, GapReason::NotKept));
     assert_eq!(run.gaps[0].detail, "an answer could not be kept: no space left");
-    assert!(run.populations[0].resources.is_empty());
+    assert!(run.populations[0].is_empty());
 }
 
 #[tokio::test]
@@ -399,7 +406,7 @@ async fn not_modified_is_fresh_evidence_of_the_earlier_body() {
     around.conditional = Some(Arc::new(Known(known)));
     let run = collect(&source.url, Arc::new(list_once), &around).await;
     assert_eq!(run.outcome, Outcome::Collected, "{:#?}", run.gaps);
-    assert_eq!(run.populations[0].resources[0].fields["on"], Field::Read(false.into()));
+    assert_eq!(first_thing(&run).fields["on"], Field::Read(false.into()));
     let exchange = &run.exchanges[0];
     assert_eq!((exchange.status, exchange.not_modified, &exchange.body), (Some(304), true, &vec![id]));
     assert!(source.requests.lock().unwrap()[0].contains("if-none-match: \"e1\""));
@@ -430,8 +437,12 @@ async fn a_confirmed_page_still_leads_to_the_next_and_its_answer_can_be_confirme
     let ask: Ask = Arc::new(|url, run| {
         Box::pin(async move {
             let first = url.join("/things").unwrap();
-            let pages = link_pages(&run.recorder(), &LIST, first, |at| Some(get(at, ""))).await;
-            assert_eq!((pages.items.len(), pages.stopped.is_none()), (2, true));
+            let recorder = run.recorder();
+            let (mut ids, ask) = (Vec::new(), |at| recorder.exchange(&LIST, get(&at, "")));
+            let each = |item: serde_json::Value, _| ids.push(item["id"].clone());
+            let walked = walk_by_link(&recorder, &LIST, first, ask, each).await;
+            assert_eq!((walked.items, walked.stopped.is_none()), (2, true));
+            assert_eq!(ids, ["a", "b"]);
         })
     });
     let mut around = around();
@@ -533,7 +544,7 @@ async fn an_unchanged_resource_names_the_same_exchanges_however_the_calls_were_s
     let again = collect(&source.url, asked_in(["/things?c", "/things?a", "/things?b"]), &around()).await;
     assert_eq!(once.populations, again.populations);
     for run in [&once, &again] {
-        for resource in &run.populations[0].resources {
+        for resource in run.populations[0].resources() {
             let named = &run.exchanges[resource.exchanges[0] as usize];
             assert!(named.url.ends_with(resource.name.as_str()), "{} names {}", resource.name, named.url);
             assert_eq!(named.seq, resource.exchanges[0]);
@@ -618,6 +629,20 @@ async fn one_id_twice_is_one_resource_and_with_other_values_a_doubt() {
 }
 
 #[tokio::test]
+async fn more_resources_of_one_type_than_the_limit_are_a_gap_and_those_before_are_kept() {
+    let ask: Ask = Arc::new(|_, run| {
+        ["a", "b", "c", "a"].into_iter().for_each(|id| run.found(thing(id, true)));
+        run.complete(THING);
+        Box::pin(std::future::ready(()))
+    });
+    let mut around = around();
+    around.limits.resources = 2;
+    let run = collect(&"http://127.0.0.1:1/".parse().unwrap(), ask, &around).await;
+    assert_eq!((run.outcome, run.resource_count(), only_gap(&run)), (Outcome::Partial, 2, GapReason::OverLimit));
+    assert_eq!(run.gaps[0].detail, "more than 2 resources of one type");
+}
+
+#[tokio::test]
 async fn a_declared_field_that_nobody_set_is_unread() {
     let run = told(|run| {
         run.found(Found::new(THING, "a", "a"));
@@ -626,7 +651,7 @@ async fn a_declared_field_that_nobody_set_is_unread() {
     .await;
     assert_eq!((run.outcome, only_gap(&run)), (Outcome::Partial, GapReason::Malformed));
     assert_eq!((run.gaps[0].fields.clone(), run.gaps[0].resources), (vec!["probe.thing.on".to_owned()], 1));
-    assert!(matches!(run.populations[0].resources[0].fields["on"], Field::Unread(..)));
+    assert!(matches!(first_thing(&run).fields["on"], Field::Unread(..)));
     assert!(run.populations[0].complete, "the list is whole, one field of it is not");
 }
 
@@ -639,8 +664,8 @@ async fn what_the_settings_leave_out_is_unread_and_no_gap() {
         run.complete(THING);
     })
     .await;
-    assert_eq!((run.outcome, run.gaps), (Outcome::Collected, Vec::new()));
-    assert!(matches!(run.populations[0].resources[0].fields["on"], Field::Unread(GapReason::NotAsked, _)));
+    assert_eq!((run.outcome, run.gaps.len()), (Outcome::Collected, 0));
+    assert!(matches!(first_thing(&run).fields["on"], Field::Unread(GapReason::NotAsked, _)));
 }
 
 #[tokio::test]

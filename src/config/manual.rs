@@ -65,7 +65,7 @@ log:
   #runs_at_once: 32
   #run: 5m
   #calls: 20000
-  #pages: 1000
+  #pages: 3000
   #answer_mib: 32
 ";
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -25,7 +26,7 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $form:literal, $test:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -85,10 +86,6 @@ fn is_dotted(text: &str) -> bool {
     text.contains('.') && text.split('.').all(|part| is_word(part) && !part.is_empty())
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
-}
-
 fn is_source(text: &str) -> bool {
     text.split_once(':').is_some_and(|(kind, name)| is_word(kind) && is_word(name))
 }
@@ -116,12 +113,70 @@ text_id!(
     /// A measure by its number: `A.8.32`, `CLD.9.5.1`, `8.35`.
     ControlId, "control", "a number such as A.8.32 or CLD.9.5.1",
     |text| !text.is_empty() && text.len() <= 32 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')));
-text_id!(
+/// Defines an id of bytes, written as lower-case hexadecimal digits: what it is, and its number of bytes.
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $kind:literal, $form:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+        pub struct $name(#[schemars(with = "String")] [u8; $bytes]);
+
+        impl $name {
+            /// The id of these bytes.
+            pub fn from_bytes(bytes: [u8; $bytes]) -> Self {
+                $name(bytes)
+            }
+
+            /// Its bytes.
+            pub fn to_bytes(&self) -> [u8; $bytes] {
+                self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let mut bytes = [0; $bytes];
+                let upper = text.contains(|c: char| c.is_ascii_uppercase());
+                match hex::decode_to_slice(text, &mut bytes) {
+                    Ok(()) if !upper => Ok($name(bytes)),
+                    _ => Err(IdError { kind: $kind, form: $form, text: text.to_owned() }),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&hex::encode(self.0))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+hex_id!(
     /// A salted commitment to bytes kept beside the ledger: 64 hexadecimal digits.
-    BodyId, "body id", "64 hexadecimal digits", |text| is_hex(text, 64));
-text_id!(
+    BodyId, 32, "body id", "64 hexadecimal digits");
+hex_id!(
     /// A name for a person or resource that reveals nothing without the key kept beside the bodies: 32 hexadecimal digits.
-    Pseudonym, "pseudonym", "32 hexadecimal digits", |text| is_hex(text, 32));
+    Pseudonym, 16, "pseudonym", "32 hexadecimal digits");
 
 /// A control in the catalogue that holds it, written `iso27001-2022/A.8.5`: a number alone does not say which edition.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -190,29 +245,6 @@ impl StreamId {
     /// The question that is asked of it.
     pub fn collector(&self) -> CollectorName {
         CollectorName(self.0.split_once('/').map_or("", |(_, collector)| collector).into())
-    }
-}
-
-impl BodyId {
-    /// The commitment as its hexadecimal digits.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        BodyId(hex::encode(bytes).into())
-    }
-
-    /// The commitment itself.
-    pub fn to_bytes(&self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        // The text is 64 hexadecimal digits in every value of this type, so this always fits.
-        let fits = hex::decode_to_slice(self.as_str(), &mut bytes);
-        debug_assert!(fits.is_ok());
-        bytes
-    }
-}
-
-impl Pseudonym {
-    /// The pseudonym as its hexadecimal digits.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Pseudonym(hex::encode(bytes).into())
     }
 }
 
@@ -313,6 +345,10 @@ mod tests {
         for bad in ["", "a b", "A:b", "a:b:c/d", "keycloak:acme/"] {
             assert!(bad.parse::<StreamId>().is_err(), "{bad}");
         }
+        for bad in ["ab", &"AB".repeat(16), &"a".repeat(33), &"g".repeat(32)] {
+            assert!(bad.parse::<Pseudonym>().is_err(), "{bad}");
+        }
+        assert_eq!("0a".repeat(16).parse::<Pseudonym>().unwrap(), Pseudonym::from_bytes([10; 16]));
         assert!("brute_force".parse::<CheckId>().is_err());
         assert!("a..b".parse::<CheckId>().is_err());
         assert!("<script>".parse::<ControlId>().is_err());

@@ -18,9 +18,12 @@ pub use id::{
 
 mod run;
 pub use run::{
-    Actor, ChangeEvent, CollectionRun, Exchange, Field, Gap, GapReason, Outcome, Population, Reconciliation, Resource,
-    Slot, Trigger, Try, UnknownActor,
+    Actor, ChangeEvent, CollectionRun, Exchange, Field, Gap, GapReason, Outcome, Resource, Slot, Trigger, Try,
+    UnknownActor,
 };
+
+mod population;
+pub use population::{Added, Population, Reconciliation};
 
 mod check;
 pub use check::{

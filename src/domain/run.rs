@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BodyId, CollectorName, Duration, ResourceKey, ResourceType, SourceId, StreamId, Timestamp};
+use crate::{BodyId, CollectorName, Duration, Population, ResourceKey, ResourceType, SourceId, StreamId, Timestamp};
 
 /// The nominal instant of a schedule, in UTC. Jitter moves the start of a run, never its slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -310,30 +310,6 @@ impl<'de> Deserialize<'de> for Resource {
     }
 }
 
-/// Two independent counts of one population.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Reconciliation {
-    /// The call that gave the second count.
-    pub call: String,
-    /// What that call said.
-    pub count: u64,
-    /// Whether it equals the number of resources listed.
-    pub agrees: bool,
-}
-
-/// All resources of one type of one run, frozen.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Population {
-    /// What kind of thing it holds.
-    pub kind: ResourceType,
-    /// Whether everything there is, is here. Nothing is ever *gone* by the word of an incomplete population.
-    pub complete: bool,
-    /// The second count, where one exists.
-    pub reconciled: Option<Reconciliation>,
-    /// The resources, sorted by id, each id once.
-    pub resources: Vec<Resource>,
-}
-
 /// Who changed something.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
@@ -411,6 +387,6 @@ impl CollectionRun {
 
     /// How many resources were found, over all populations.
     pub fn resource_count(&self) -> u64 {
-        self.populations.iter().map(|p| p.resources.len() as u64).sum()
+        self.populations.iter().map(|p| p.len() as u64).sum()
     }
 }

@@ -196,7 +196,7 @@ fn deviations(html: &mut String, query: &Query<'_>, selection: &Selection, kept:
 /// Whose deviation it is and where its details are, as far as they are shown.
 fn told(query: &Query<'_>, kept: &Kept, deviation: &Deviation) -> (String, String) {
     let Some(file) = kept.files.get(&deviation.detail) else {
-        return (escape(deviation.resource.as_str()), String::new());
+        return (escape(&deviation.resource.to_string()), String::new());
     };
     let detail = query.detail(&deviation.detail).ok().flatten();
     let name = detail.map_or_else(|| deviation.resource.to_string(), |detail| detail.name);

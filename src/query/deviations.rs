@@ -107,7 +107,7 @@ impl Query<'_> {
         }
         let erased = || UnknownActor { reason: "the details were erased".to_owned() };
         Ok(Alert {
-            key: self.incident_key(&[row.check.as_str(), row.resource.as_str(), &row.state.episode.to_string()])?,
+            key: self.incident_key(&[row.check.as_str(), &row.resource.to_string(), &row.state.episode.to_string()])?,
             class: AlertClass::Deviation,
             state: match row.change {
                 Change::Opened | Change::Regressed => AlertState::Firing,

@@ -263,22 +263,17 @@ impl Query<'_> {
             .map_err(|e| ReadError::Malformed(format!("body {body} does not read: {e}")))
     }
 
-    /// The resources of one population of a run, in the order of its manifest; those erased are left out.
+    /// The resources of one population of a run, in the order of its manifest, each read when it is its turn; those
+    /// erased are left out.
     pub fn population(
         &self,
         run: &domain::entry::Run,
         kind: &domain::ResourceType,
-    ) -> Result<Vec<Resource>, ReadError> {
+    ) -> Result<impl Iterator<Item = Result<Resource, ReadError>>, ReadError> {
         let population = run.populations.iter().find(|population| population.kind == *kind);
-        let Some(manifest) = population.and_then(|population| population.manifest.as_ref()) else {
-            return Ok(Vec::new());
-        };
-        let Some(bytes) = self.read.body(manifest)? else { return Ok(Vec::new()) };
-        let mut resources = Vec::new();
-        for (_, body) in population_lines(&bytes)? {
-            resources.extend(self.parsed_body::<Resource>(&body)?);
-        }
-        Ok(resources)
+        let manifest = population.and_then(|population| population.manifest.as_ref());
+        let lines = manifest.map(|manifest| self.parsed(manifest, population_lines)).transpose()?.unwrap_or_default();
+        Ok(lines.into_iter().filter_map(|(_, body)| self.parsed_body::<Resource>(&body).transpose()))
     }
 }
 

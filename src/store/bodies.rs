@@ -19,13 +19,18 @@ use crate::subjects::keyed_digest;
 pub(crate) struct BodyStore {
     packs: Bodies,
     digest_key: [u8; 32],
-    fresh: HashMap<[u8; 32], Fresh>,
-    by_id: HashMap<[u8; 32], [u8; 32]>,
+    fresh: Fresh,
 }
 
-struct Fresh {
-    id: [u8; 32],
-    location: Location,
+/// Bodies that the index does not know yet.
+#[derive(Default)]
+pub(crate) struct Fresh {
+    /// Their ids by their keyed digests.
+    ids: HashMap<[u8; 32], [u8; 32]>,
+    /// Where they lie, by id.
+    locations: HashMap<[u8; 32], Location>,
+    /// Where the packs end, once they are durable.
+    end: Location,
 }
 
 /// A body could not be kept.
@@ -44,7 +49,7 @@ pub(crate) enum PutError {
 
 impl BodyStore {
     pub(crate) fn open(disk: SharedDisk, dir: &Path, digest_key: [u8; 32]) -> Result<Self, BodyError> {
-        Ok(BodyStore { packs: Bodies::open(disk, dir)?, digest_key, fresh: HashMap::new(), by_id: HashMap::new() })
+        Ok(BodyStore { packs: Bodies::open(disk, dir)?, digest_key, fresh: Fresh::default() })
     }
 
     /// Keeps a body, or finds the one that holds the same bytes. With `lines`, each of its lines can be shown alone.
@@ -56,8 +61,8 @@ impl BodyStore {
         salt: impl FnOnce() -> Result<[u8; 32], String>,
     ) -> Result<BodyId, PutError> {
         let digest = keyed_digest(&self.digest_key, body);
-        if let Some(fresh) = self.fresh.get(&digest) {
-            return Ok(BodyId::from_bytes(fresh.id));
+        if let Some(id) = self.fresh.ids.get(&digest) {
+            return Ok(BodyId::from_bytes(*id));
         }
         if let Some(id) = index.get(&key::known_body(&digest))?.and_then(|id| id.try_into().ok()) {
             return Ok(BodyId::from_bytes(id));
@@ -66,24 +71,19 @@ impl BodyStore {
         let (commitment, location) =
             if lines { self.packs.append_lines(salt, body)? } else { self.packs.append(salt, body)? };
         let id = commitment.0;
-        self.fresh.insert(digest, Fresh { id, location });
-        self.by_id.insert(id, digest);
+        self.fresh.ids.insert(digest, id);
+        self.fresh.locations.insert(id, location);
         Ok(BodyId::from_bytes(id))
     }
 
     /// Makes everything put so far durable, and says what the index may now learn.
-    pub(crate) fn sync(&mut self) -> Result<Vec<Op>, BodyError> {
-        if self.fresh.is_empty() {
-            return Ok(Vec::new());
+    pub(crate) fn sync(&mut self) -> Result<Fresh, BodyError> {
+        if self.fresh.ids.is_empty() {
+            return Ok(Fresh::default());
         }
         self.packs.sync()?;
-        self.by_id.clear();
-        let mut ops = Vec::with_capacity(2 * self.fresh.len() + 1);
-        for (digest, fresh) in self.fresh.drain() {
-            ops.extend(body_ops(&digest, &fresh.id, &fresh.location));
-        }
-        ops.push(Op::Put(key::PACKS.to_vec(), location_to(&self.packs.end())));
-        Ok(ops)
+        let end = self.packs.end();
+        Ok(Fresh { end, ..std::mem::take(&mut self.fresh) })
     }
 
     /// The changes that teach the index what lies in the packs from `from` on; `each` takes them batch by batch.
@@ -109,15 +109,24 @@ impl BodyStore {
 
     pub(crate) fn get(&self, index: &dyn Index, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
         let id = id.to_bytes();
-        let fresh = self.by_id.get(&id).and_then(|digest| self.fresh.get(digest)).map(|fresh| fresh.location);
-        let location = match fresh {
-            Some(location) => location,
+        let location = match self.fresh.locations.get(&id) {
+            Some(location) => *location,
             None => match index.get(&key::body(&id))? {
                 Some(bytes) => location_from(&bytes)?,
                 None => return Ok(None),
             },
         };
         self.packs.read(location).map(Some).map_err(|e| ReadError::Ledger(Box::new(e)))
+    }
+}
+
+impl Fresh {
+    /// The changes that teach the index of them, made one by one: there may be hundreds of thousands.
+    pub(crate) fn ops(self) -> impl Iterator<Item = Op> {
+        let Fresh { ids, locations, end } = self;
+        let end = (!ids.is_empty()).then(|| Op::Put(key::PACKS.to_vec(), location_to(&end)));
+        let known = ids.into_iter().filter_map(move |(digest, id)| Some(body_ops(&digest, &id, locations.get(&id)?)));
+        known.flatten().chain(end)
     }
 }
 

@@ -130,12 +130,10 @@ pub(crate) fn location_from(bytes: &[u8]) -> Result<Location, IndexError> {
 }
 
 /// Teaches the index bodies, in batches it can take.
-pub(crate) fn apply_bodies(index: &dyn Index, ops: Vec<Op>) -> Result<(), IndexError> {
-    let mut ops = ops;
-    while !ops.is_empty() {
-        let rest = ops.split_off(ops.len().min(GREATEST_BATCH));
-        index.apply(ops)?;
-        ops = rest;
+pub(crate) fn apply_bodies(index: &dyn Index, ops: impl Iterator<Item = Op>) -> Result<(), IndexError> {
+    let mut ops = ops.peekable();
+    while ops.peek().is_some() {
+        index.apply(ops.by_ref().take(GREATEST_BATCH).collect())?;
     }
     Ok(())
 }

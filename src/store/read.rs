@@ -98,6 +98,12 @@ impl ObservationLine {
     pub fn write(&self) -> String {
         format!("{} {} {} {}", self.check, self.resource, value_word(self.value), self.body)
     }
+
+    /// Appends a line with its end.
+    pub(crate) fn write_to(&self, text: &mut String) {
+        text.push_str(&self.write());
+        text.push('\n');
+    }
 }
 
 /// The word of a value in manifests: one word, no space.
@@ -118,13 +124,17 @@ fn value_from(word: &str) -> Option<domain::ObservationValue> {
 /// The rows of an observation manifest, in order.
 pub fn observation_lines(manifest: &[u8]) -> Result<Vec<ObservationLine>, ReadError> {
     let text = std::str::from_utf8(manifest).map_err(|_| ReadError::Malformed("a manifest is not text".into()))?;
-    text.lines()
-        .enumerate()
-        .map(|(row, line)| {
-            ObservationLine::parse(line)
-                .ok_or_else(|| ReadError::Malformed(format!("row {row} of an observation manifest does not read")))
-        })
-        .collect()
+    let mut lines: Vec<ObservationLine> = Vec::new();
+    for (row, line) in text.lines().enumerate() {
+        let mut line = ObservationLine::parse(line)
+            .ok_or_else(|| ReadError::Malformed(format!("row {row} of an observation manifest does not read")))?;
+        // They are sorted by check, and share its name.
+        if let Some(before) = lines.last().filter(|before| before.check == line.check) {
+            line.check = before.check.clone();
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 /// The rows of a population manifest, in order.

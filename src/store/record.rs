@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use domain::entry::{self, CheckLine, Fact, Intent, Observations, PopulationManifest};
 use domain::{
-    BodyId, CheckId, CollectionRun, Gap, Observation, Pseudonym, ResourceKey, RowAddress, SourceId, StreamId,
+    BodyId, CheckId, CollectionRun, Gap, Observation, Population, Pseudonym, ResourceKey, RowAddress, SourceId,
+    StreamId,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -55,19 +56,11 @@ impl Store {
     pub fn record_run(&self, intent: u64, run: &CollectionRun) -> Result<Receipt, StoreError> {
         let mut populations = Vec::with_capacity(run.populations.len());
         for population in &run.populations {
-            let mut lines = Vec::with_capacity(population.resources.len());
-            for resource in &population.resources {
-                let pseudonym = self.pseudonym_for(&resource.key)?;
-                let body = self.put_row(resource)?;
-                lines.push((pseudonym, body));
-            }
-            lines.sort();
-            let text: String = lines.iter().map(|(pseudonym, body)| format!("{pseudonym} {body}\n")).collect();
             populations.push(PopulationManifest {
                 kind: population.kind.clone(),
-                count: lines.len() as u64,
+                count: population.len() as u64,
                 complete: population.complete,
-                manifest: self.put_text(&text)?,
+                manifest: self.put_population(population)?,
                 reconciled: population.reconciled.clone(),
             });
         }
@@ -103,25 +96,36 @@ impl Store {
         self.record_one(Fact::Run(entry))
     }
 
+    /// Keeps an observation, and gives the row of it that [`Store::record_judgement`] is to record.
+    pub fn put_observation(&self, observation: &Observation) -> Result<ObservationLine, StoreError> {
+        Ok(ObservationLine {
+            check: observation.check.clone(),
+            resource: self.pseudonym_for(&observation.resource)?,
+            value: observation.value,
+            body: self.put_row(observation)?,
+        })
+    }
+
     /// Records what the checks say of a run, and with it, all or none, what follows from that: `follows` is told where
     /// each observation is recorded. A run is judged once; a second judgement records nothing.
+    ///
+    /// `checks` are the counts, with a line for each check that speaks of no resource too, and `lines` one row for each
+    /// observation behind them.
     pub fn record_judgement(
         &self,
         run: u64,
         stream: &StreamId,
-        judged: &[Judged],
+        mut checks: Vec<CheckLine>,
+        mut lines: Vec<ObservationLine>,
         follows: impl FnOnce(&Rows) -> Vec<Fact> + Send + 'static,
     ) -> Result<Vec<Receipt>, StoreError> {
-        let mut lines = Vec::new();
-        for observation in judged.iter().flat_map(|judged| &judged.observations) {
-            let resource = self.pseudonym_for(&observation.resource)?;
-            let body = self.put_row(observation)?;
-            lines.push(ObservationLine { check: observation.check.clone(), resource, value: observation.value, body });
+        lines.sort_unstable_by(|a, b| (&a.check, &a.resource).cmp(&(&b.check, &b.resource)));
+        let mut text = String::new();
+        for line in &lines {
+            line.write_to(&mut text);
         }
-        lines.sort_by(|a, b| (&a.check, &a.resource).cmp(&(&b.check, &b.resource)));
-        let text: String = lines.iter().map(|line| line.write() + "\n").collect();
         let manifest = self.put_text(&text)?;
-        let mut checks: Vec<CheckLine> = judged.iter().map(|judged| judged.line.clone()).collect();
+        drop(text);
         checks.sort_by(|a, b| a.check.cmp(&b.check));
         let before = self.stream_row(stream)?.observed;
         let prev = before.as_ref().map(|before| before.rows_in);
@@ -146,6 +150,20 @@ impl Store {
     /// Keeps the body of a row, so that any field of it can be hidden when the row is shown.
     fn put_row<T: Serialize>(&self, value: &T) -> Result<BodyId, StoreError> {
         self.put_lines(row_text(value)?.as_bytes())
+    }
+
+    /// Keeps the resources of a population one by one, and their manifest: a row of fixed size for each.
+    fn put_population(&self, population: &Population) -> Result<Option<BodyId>, StoreError> {
+        let mut rows = Vec::with_capacity(population.len());
+        for resource in population.resources() {
+            rows.push((self.pseudonym_for(&resource.key)?, self.put_row(&resource)?));
+        }
+        rows.sort_unstable();
+        let mut text = String::new();
+        for (pseudonym, body) in &rows {
+            text.push_str(&format!("{pseudonym} {body}\n"));
+        }
+        self.put_text(&text)
     }
 
     /// Keeps a text; an empty one needs no keeping.

@@ -408,7 +408,7 @@ pub mod key {
 
     /// A deviation.
     pub fn deviation(check: &CheckId, resource: &Pseudonym) -> Vec<u8> {
-        [DEVIATIONS, check.as_str().as_bytes(), b"/", resource.as_str().as_bytes()].concat()
+        [deviations_of(check).as_slice(), resource.to_string().as_bytes()].concat()
     }
 
     /// Prefix of a check's deviations.

@@ -6,21 +6,24 @@
 //! The file is a list of lines of JSON, each closed by a checksum, appended and synced before the first entry that uses
 //! the pseudonym. A torn last line is one that no entry uses; it is dropped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use domain::{Pseudonym, ResourceKey};
+use domain::{Pseudonym, ResourceKey, ResourceType};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The keys of all resources, in memory and on disk.
 pub(crate) struct Subjects {
-    known: HashMap<ResourceKey, Pseudonym>,
-    names: HashMap<Pseudonym, ResourceKey>,
+    known: HashMap<Arc<ResourceKey>, Pseudonym>,
+    names: HashMap<Pseudonym, Arc<ResourceKey>>,
+    /// The few types there are, so that every resource shares the name of its own.
+    kinds: BTreeSet<ResourceType>,
     file: Option<File>,
     dirty: bool,
 }
@@ -49,31 +52,38 @@ impl Subjects {
     /// Reads the keys in `path`; with `write` also makes the file and takes new ones.
     pub(crate) fn open(path: &Path, write: bool) -> Result<Self, SubjectsError> {
         let failed = |source| SubjectsError { path: path.to_owned(), source };
-        let mut text = Vec::new();
-        match File::open(path) {
-            Ok(mut file) => drop(file.read_to_end(&mut text).map_err(failed)?),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        let mut subjects =
+            Subjects { known: HashMap::new(), names: HashMap::new(), kinds: BTreeSet::new(), file: None, dirty: false };
+        let whole = match File::open(path) {
+            Ok(file) => subjects.read(BufReader::new(file)).map_err(failed)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
             Err(e) => return Err(failed(e)),
-        }
-        let mut subjects = Subjects { known: HashMap::new(), names: HashMap::new(), file: None, dirty: false };
-        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |last| last + 1);
-        for (number, line) in text.get(..whole).unwrap_or_default().split(|b| *b == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
-            }
-            let (resource, key) = read_line(line).ok_or_else(|| {
-                failed(io::Error::new(io::ErrorKind::InvalidData, format!("line {} is damaged", number + 1)))
-            })?;
-            subjects.learn(resource, &key);
-        }
+        };
         if write {
             let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
-            if whole < text.len() {
-                file.set_len(whole as u64).map_err(failed)?;
+            if whole < file.metadata().map_err(failed)?.len() {
+                file.set_len(whole).map_err(failed)?;
             }
             subjects.file = Some(file);
         }
         Ok(subjects)
+    }
+
+    /// Learns every whole line; gives the length of all of them.
+    fn read(&mut self, mut file: impl BufRead) -> io::Result<u64> {
+        let (mut whole, mut number, mut line) = (0, 0, Vec::new());
+        while file.read_until(b'\n', &mut line)? > 0 {
+            let Some(text) = line.strip_suffix(b"\n") else { break };
+            whole += line.len() as u64;
+            number += 1;
+            if !text.is_empty() {
+                let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("line {number} is damaged"));
+                let (resource, key) = read_line(text).ok_or_else(damaged)?;
+                self.learn(resource, &key);
+            }
+            line.clear();
+        }
+        Ok(whole)
     }
 
     /// The pseudonym of a resource; a resource met for the first time gets a key from `random`.
@@ -103,7 +113,7 @@ impl Subjects {
 
     /// The resource behind a pseudonym, unless it was erased.
     pub(crate) fn name(&self, pseudonym: &Pseudonym) -> Option<&ResourceKey> {
-        self.names.get(pseudonym)
+        self.names.get(pseudonym).map(Arc::as_ref)
     }
 
     /// Makes every key so far durable.
@@ -115,8 +125,13 @@ impl Subjects {
         Ok(())
     }
 
-    fn learn(&mut self, resource: ResourceKey, key: &[u8; 32]) -> Pseudonym {
+    fn learn(&mut self, mut resource: ResourceKey, key: &[u8; 32]) -> Pseudonym {
         let pseudonym = derive(key);
+        match self.kinds.get(&resource.kind) {
+            Some(kind) => resource.kind = kind.clone(),
+            None => drop(self.kinds.insert(resource.kind.clone())),
+        }
+        let resource = Arc::new(resource);
         self.known.insert(resource.clone(), pseudonym.clone());
         self.names.insert(pseudonym.clone(), resource);
         pseudonym

@@ -19,8 +19,8 @@ use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, in_full};
 use ledger::{AppendError, Bodies, BodyError, GuardPlaces, Log, Reader, SharedDisk, SigningKey};
 
-use crate::bodies::{BodyStore, PutError};
-use crate::index::{Index, IndexError, MemoryIndex, Op};
+use crate::bodies::{BodyStore, Fresh, PutError};
+use crate::index::{Index, IndexError, MemoryIndex};
 use crate::keys::{read_secret, write_secret};
 use crate::layout::Layout;
 use crate::open_index::{open_index, rebuild_index};
@@ -577,7 +577,7 @@ impl Writer {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let body_ops = {
+        let fresh = {
             let mut bodies = lock(&shared.bodies);
             bodies.sync().map_err(|error| match error {
                 BodyError::Full(_) => StoreError::DiskFull(in_full(&error)),
@@ -599,7 +599,7 @@ impl Writer {
             tracing::warn!(place = %place.display(), why, "this place of the guard is out of reach until the next start");
         }
         self.lost_guards = self.log.unreachable_guards().len();
-        let indexed = self.index(plan, body_ops);
+        let indexed = self.index(plan, fresh);
         if let Err(error) = indexed {
             tracing::warn!(%error, "the index failed and is built again");
             self.rebuild().map_err(|e| shared.stop(format!("the index could not be built again: {e}")))?;
@@ -607,9 +607,9 @@ impl Writer {
         Ok(())
     }
 
-    fn index(&self, plan: &Plan, body_ops: Vec<Op>) -> Result<(), IndexError> {
+    fn index(&self, plan: &Plan, fresh: Fresh) -> Result<(), IndexError> {
         let index = self.shared.index();
-        catch_up::apply_bodies(index.as_ref(), body_ops)?;
+        catch_up::apply_bodies(index.as_ref(), fresh.ops())?;
         let signed = self.log.head().ok_or_else(|| IndexError("the ledger has no checkpoint".into()))?;
         let head = catch_up::tree_head(&signed.checkpoint);
         let mut overlay = catch_up::Overlay::new(index.as_ref());

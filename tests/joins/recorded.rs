@@ -82,6 +82,9 @@ impl Desk {
             detail: "403 Forbidden".to_owned(),
             exchange: None,
         };
+        let mut population = Population::new(kind.parse().unwrap());
+        population.complete = listed.is_ok();
+        population.extend(listed.iter().copied().flatten().map(resource));
         let run = CollectionRun {
             stream: stream.clone(),
             collector_version: 1,
@@ -90,12 +93,7 @@ impl Desk {
             ended: self.now.plus(Duration::from_secs(1)),
             caller: None,
             exchanges: Vec::new(),
-            populations: vec![Population {
-                kind: kind.parse().unwrap(),
-                complete: listed.is_ok(),
-                reconciled: None,
-                resources: listed.iter().copied().flatten().map(resource).collect(),
-            }],
+            populations: vec![population],
             gaps: listed.err().map(gap).into_iter().collect(),
             changes: Err(UnknownActor { reason: "nobody was asked".to_owned() }),
             outcome: if listed.is_ok() { Outcome::Collected } else { Outcome::Failed },

@@ -17,7 +17,7 @@ use evidenced::package::{Asked, Made, PackageError, Source, make};
 use query::Query;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{Judged, Layout, Offline, Options, Random, Read, Store};
+use store::{Layout, Offline, Options, Random, Read, Store};
 use tempfile::TempDir;
 
 /// Names that a page, a table or a terminal could take for something else.
@@ -104,12 +104,9 @@ fn collect(store: &Store, n: i64, protected: impl Fn(usize) -> bool) -> u64 {
         redacted: vec![],
         error: None,
     };
-    let population = Population {
-        kind: "keycloak.realm".parse().unwrap(),
-        complete: true,
-        reconciled: None,
-        resources: NAMES.iter().enumerate().map(resource).collect(),
-    };
+    let mut population = Population::new("keycloak.realm".parse().unwrap());
+    population.complete = true;
+    population.extend(NAMES.iter().enumerate().map(resource));
     let ended = CollectionRun {
         stream: stream(),
         collector_version: 1,
@@ -183,14 +180,14 @@ impl Ledger {
         let check = self.knowledge.checks.check(&"keycloak.realm.brute_force".parse().unwrap()).unwrap();
         let resources = query.population(&fact, check.resource()).unwrap();
         let observations: Vec<Observation> = resources
-            .iter()
-            .map(|resource| checks::evaluate(check, &checks::Prepared::new(resource, 1), fact.ended))
+            .map(|resource| checks::evaluate(check, &checks::Prepared::new(&resource.unwrap(), 1), fact.ended))
             .map(|true_| Observation { value: ObservationValue::Conforms, ..true_ })
             .collect();
         let counts = CheckCounts { conforms: observations.len() as u64, ..CheckCounts::default() };
         let (id, version) = (check.id().clone(), check.version().to_owned());
         let line = CheckLine { check: id, version, complete: true, counts };
-        store.record_judgement(run, &stream(), &[Judged { line, observations }], |_| Vec::new()).unwrap();
+        let rows = observations.iter().map(|observation| store.put_observation(observation).unwrap()).collect();
+        store.record_judgement(run, &stream(), vec![line], rows, |_| Vec::new()).unwrap();
     }
 
     /// A copy of the ledger as it is now.

@@ -15,7 +15,7 @@ async fn a_list_without_a_known_end_is_not_complete() {
         let run = changed(DETAILS, |body| body.replace(from, to)).run("access").await;
         assert!(gap(&run, "iam:GetAccountAuthorizationDetails").detail.contains(told), "{to}: {:#?}", run.gaps);
         assert_eq!(complete(&run), [spec::ACCOUNT], "{to}");
-        let account = resources(&run, spec::ACCOUNT)[NUMBER];
+        let account = &resources(&run, spec::ACCOUNT)[NUMBER];
         assert!(matches!(account["admin_principal_arns"], Field::Unread(GapReason::Malformed, _)), "{to}");
     }
 }
@@ -60,7 +60,7 @@ async fn a_policy_that_cannot_be_read_leaves_open_who_holds_full_rights() {
     let run =
         changed(DETAILS, |body| body.replacen("<PolicyDocument>%7B", "<PolicyDocument>%7C", 1)).run("access").await;
     assert_eq!(run.outcome, Outcome::Partial);
-    let account = resources(&run, spec::ACCOUNT)[NUMBER];
+    let account = &resources(&run, spec::ACCOUNT)[NUMBER];
     assert!(matches!(account["admin_principal_arns"], Field::Unread(GapReason::Malformed, _)));
     assert_eq!(complete(&run).len(), 4, "every user, role and policy is known nevertheless");
 }
@@ -94,7 +94,7 @@ async fn a_list_of_an_item_that_is_left_out_was_not_read_and_an_empty_one_was() 
         assert!(matches!(read, Field::Unread(GapReason::Malformed, _)), "{list} of {item}: {read:?}");
     }
     let run = without("GroupList", "<UserDetailList>").run("access").await;
-    let unread = |fields: &&BTreeMap<String, Field>| matches!(fields["groups"], Field::Unread(GapReason::Malformed, _));
+    let unread = |fields: &BTreeMap<String, Field>| matches!(fields["groups"], Field::Unread(GapReason::Malformed, _));
     assert_eq!(resources(&run, spec::USER).into_values().filter(unread).count(), 1, "of that user alone");
     // AWS leaves this one out of a user who has none.
     let run = without("UserPolicyList", "<UserDetailList>").run("access").await;

@@ -42,8 +42,8 @@ async fn with_cloudtrail_it_is_known_who_changed_what() {
     let run = with_cloudtrail("access", pages).await;
     assert_eq!(run.outcome, Outcome::Collected, "{:#?}", run.gaps);
     let (users, roles) = (resources(&run, spec::USER), resources(&run, spec::ROLE));
-    let id_of = |all: &BTreeMap<&str, &BTreeMap<String, Field>>, arn: &str| -> String {
-        all.iter().find(|(_, fields)| value(fields, "arn").as_str().unwrap().ends_with(arn)).unwrap().0.to_string()
+    let id_of = |all: &BTreeMap<String, BTreeMap<String, Field>>, arn: &str| -> String {
+        all.iter().find(|(_, fields)| value(fields, "arn").as_str().unwrap().ends_with(arn)).unwrap().0.clone()
     };
     let told: Vec<_> = run
         .changes

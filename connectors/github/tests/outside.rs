@@ -39,7 +39,7 @@ async fn what_is_refused_or_hidden_is_denied_with_its_permission_and_never_nobod
 async fn one_repository_that_is_refused_takes_no_word_from_the_others() {
     let said = json!({"message": "Must have push access to view repository collaborators."});
     let run = harness_of(instead(API, 403, &said)).run("outside").await;
-    let found: Vec<&str> = resources(&run, PERSON).into_keys().collect();
+    let found: Vec<String> = resources(&run, PERSON).into_keys().collect();
     assert_eq!(found, ["contractor@octo-org/tools", "contractor@octo-org/web-shop"]);
 }
 

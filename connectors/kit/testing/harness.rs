@@ -212,7 +212,7 @@ fn judge(good: &CollectionRun, bad: &CollectionRun, call: &CallSpec, day: Day) -
         // A second try moves the calls after it, so the places of exchanges in the run may differ.
         let told = |run: &CollectionRun| {
             let mut populations = run.populations.clone();
-            populations.iter_mut().flat_map(|p| &mut p.resources).for_each(|r| r.exchanges.clear());
+            populations.iter_mut().for_each(|population| population.renumber(|_| 0));
             (populations, run.outcome, run.changes.clone())
         };
         let same = told(bad) == told(good);
@@ -249,8 +249,8 @@ fn judge(good: &CollectionRun, bad: &CollectionRun, call: &CallSpec, day: Day) -
 /// Nothing stands in the bad run that the good one did not hold, and nothing is missing without a word.
 fn no_invention(good: &CollectionRun, bad: &CollectionRun) -> Result<(), String> {
     let fields = |run: &CollectionRun| -> BTreeMap<ResourceKey, BTreeMap<String, Field>> {
-        let resources = run.populations.iter().flat_map(|p| &p.resources);
-        resources.map(|r| (r.key.clone(), r.fields.clone())).collect()
+        let resources = run.populations.iter().flat_map(|p| p.resources());
+        resources.map(|r| (r.key, r.fields)).collect()
     };
     let (known, found) = (fields(good), fields(bad));
     for (key, got) in &found {
@@ -307,7 +307,7 @@ fn check_fields(spec: &CollectorSpec, run: &CollectionRun) {
             spec.type_spec(population.kind.as_str()).unwrap_or_else(|| panic!("{} is undeclared", population.kind));
         let mut names: Vec<&str> = declared.fields.to_vec();
         names.sort_unstable();
-        for resource in &population.resources {
+        for resource in population.resources() {
             let got: Vec<&str> = resource.fields.keys().map(String::as_str).collect();
             assert_eq!(got, names, "{}: fields found and fields declared", resource.key);
         }
@@ -358,7 +358,7 @@ fn shown(run: &CollectionRun, url: &Url) -> Value {
         .iter()
         .map(|(target, e)| json!({"call": e.call, "target": target, "status": e.status, "redacted": e.redacted, "error": e.error}))
         .collect();
-    let resource = |resource: &domain::Resource| {
+    let resource = |resource: domain::Resource| {
         let mut shown = json!(resource);
         for place in shown.get_mut("exchanges").and_then(Value::as_array_mut).into_iter().flatten() {
             *place = renumbered(place.take());
@@ -369,7 +369,7 @@ fn shown(run: &CollectionRun, url: &Url) -> Value {
         shown
     };
     let population = |p: &domain::Population| {
-        let resources: Vec<Value> = p.resources.iter().map(resource).collect();
+        let resources: Vec<Value> = p.resources().map(resource).collect();
         json!({"type": p.kind, "complete": p.complete, "reconciled": p.reconciled, "resources": resources})
     };
     let gap = |gap: &domain::Gap| {

@@ -69,6 +69,9 @@ fn run(n: i64, people: &[(&str, bool)]) -> CollectionRun {
         fields: [("enabled".to_owned(), Field::Read((*enabled).into()))].into(),
         exchanges: vec![],
     };
+    let mut everybody = Population::new("keycloak.user".parse().unwrap());
+    everybody.complete = true;
+    everybody.extend(people.iter().map(resource));
     CollectionRun {
         stream: stream(),
         collector_version: 1,
@@ -77,12 +80,7 @@ fn run(n: i64, people: &[(&str, bool)]) -> CollectionRun {
         ended: Timestamp::from_millis(slot(n).0.millis() + 10),
         caller: Some("reader".into()),
         exchanges: vec![],
-        populations: vec![Population {
-            kind: "keycloak.user".parse().unwrap(),
-            complete: true,
-            reconciled: None,
-            resources: people.iter().map(resource).collect(),
-        }],
+        populations: vec![everybody],
         gaps: vec![],
         changes: Ok(vec![]),
         outcome: Outcome::Collected,
@@ -464,7 +462,7 @@ fn invariant_28_the_same_facts_clock_and_random_numbers_give_the_same_bytes() {
 
 #[test]
 fn the_body_of_a_row_has_each_field_on_a_line_of_its_own() {
-    let mut resource = run(1, &[("dora\n=cmd()", true)]).populations[0].resources[0].clone();
+    let mut resource = run(1, &[("dora\n=cmd()", true)]).populations[0].resources().next().unwrap();
     resource.fields.insert("roles".into(), Field::Read(serde_json::json!(["b", {"z": 1, "a": 2}])));
     let text = store::row_text(&resource).unwrap();
     let expected = r#"{
