@@ -23,6 +23,7 @@ use crate::evidence::Joined;
 use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
+use crate::witnessing::Witnessing;
 use crate::{notify, serve};
 
 /// What the program calls itself in the ledger.
@@ -206,7 +207,7 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
     let opened = open_store(&start.data, &start.loaded.settings, &start.disk);
     if let Err(error) = &opened
         && let Some(older @ store::OpenError::Older { .. }) = error.downcast_ref()
-        && let Err(why) = tell_of_older(&start, older)
+        && let Err(why) = tell_of_refused(&start, older)
     {
         tracing::error!(why, "nobody could be told that the ledger is older than it was");
     }
@@ -228,18 +229,32 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
 }
 
 /// Tells people that the ledger is not what it was. It cannot say so itself.
-fn tell_of_older(start: &Start, older: &store::OpenError) -> Result<(), String> {
-    let offline = store::Offline::open(&start.data).map_err(|e| in_full(&e))?;
-    let query = Query { read: &offline, catalogue: &start.loaded.knowledge.catalogue, now: SystemClock.now() };
-    let alert = query.older_alert(&in_full(older)).map_err(|e| in_full(&e))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    runtime.block_on(notify::tell_once(&start.loaded.settings.alerts, alert, &SystemClock))
+async fn tell_of_older(loaded: &Loaded, read: &dyn Read, why: &str) -> Result<(), String> {
+    let query = Query { read, catalogue: &loaded.knowledge.catalogue, now: SystemClock.now() };
+    let alert = query.older_alert(why).map_err(|e| in_full(&e))?;
+    notify::tell_once(&loaded.settings.alerts, alert, &SystemClock).await
 }
 
-/// The life of a daemon: four tasks, and the signals that end it.
+/// The same where no store is open.
+fn tell_of_refused(start: &Start, older: &store::OpenError) -> Result<(), String> {
+    let offline = store::Offline::open(&start.data).map_err(|e| in_full(&e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(tell_of_older(&start.loaded, &offline, &in_full(older)))
+}
+
+/// The life of a daemon: five tasks, and the signals that end it.
 async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let listening = serve::listen(&daemon).await?;
+    // Witnesses remember what a guard that was put back does not, so they are asked before anything is recorded.
+    let mut witnessing = Witnessing::new(daemon.clone())?;
+    if let Err(StoreError::Stopped(why)) = witnessing.round().await {
+        let told = tell_of_older(&daemon.loaded(), daemon.store.as_ref(), &why).await;
+        if let Err(error) = told {
+            tracing::error!(error, "nobody could be told of it");
+        }
+        bail!("{why}");
+    }
     let serving = tokio::spawn(serve::serve(listening, stop.clone()));
     let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
     let anchoring = Anchoring::new(daemon.clone(), Arc::new(SystemRandom))?;
@@ -255,6 +270,15 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
             told
         }
     });
+    let witnessed = witnessing.keep_witnessed(stop.clone());
+    let witnessing = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let witnessed = witnessed.await;
+            stop.cancel();
+            witnessed
+        }
+    });
     let decided = match daemon.once_there_is_room(&stop, |daemon| record_version(&daemon.store, &daemon.loaded())).await
     {
         Ok(Some(())) => daemon.decide_and_run(stop.clone()).await,
@@ -263,6 +287,8 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     };
     stop.cancel();
     let told = tokio::time::timeout(Duration::from_secs(2), told).await;
+    let witnessed = tokio::time::timeout(Duration::from_secs(2), witnessing).await;
+    let decided = decided.and(witnessed.ok().and_then(Result::ok).unwrap_or(Ok(())));
     // What the last runs recorded is dated too, as long as the store takes it.
     if let (Ok(()), Ok(Ok(anchoring))) = (&decided, anchoring.await) {
         anchoring.at_the_end().await;

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub use self::anchors::AnchorSettings;
+pub use self::anchors::{AnchorSettings, WitnessSettings};
 use self::manual::Manual;
 pub use self::manual::{example, schema};
 pub use self::problems::{check_set, texts_in};
@@ -54,6 +54,9 @@ pub struct Settings {
     /// Outside authorities that date the ledger (RFC 3161), so that nobody has to take the operator's word for when
     /// something was recorded. Two of different houses are better than one.
     pub anchors: Vec<AnchorSettings>,
+    /// Witnesses (C2SP tlog-witness): others who remember how far the ledger was, and cosign what continues it. One that has
+    /// seen more than is here shows that an older copy is in its place, and nothing is recorded.
+    pub witnesses: Vec<WitnessSettings>,
     /// When collectors run, where neither the collector nor its source says otherwise.
     pub schedules: Schedules,
     /// What to watch, by kind.
@@ -182,6 +185,7 @@ impl Default for Settings {
             guard_copies: Vec::new(),
             ledger: LedgerSettings::default(),
             anchors: Vec::new(),
+            witnesses: Vec::new(),
             schedules: Schedules::default(),
             sources: connectors::Sources::default(),
             alerts: alerts::Settings::default(),

@@ -20,3 +20,4 @@ pub mod schedule;
 pub mod serve;
 pub mod telemetry;
 pub mod verify;
+pub mod witnessing;

@@ -9,14 +9,13 @@ mod outside;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anchor::Roots;
 use domain::entry::{Entry, Fact, MissedReason};
 use domain::{BodyId, Duration, Pseudonym, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
 use store::{Layout, Offline, Read, ReadError};
 
-pub use self::outside::{Contradicted, Held, Outside};
+pub use self::outside::{Contradicted, Held, Outside, Trust};
 use crate::schedule::Schedule;
 
 /// What the entries of a ledger mean together.
@@ -67,11 +66,11 @@ pub struct Problem {
 /// Reads every entry of a data directory and holds them against each other and against the bodies. No authority is
 /// trusted, so that none of them dates anything.
 pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
-    meaning_with(data, &Roots::default())
+    meaning_with(data, &Trust::default())
 }
 
-/// The same, with certificates that vouch for authorities.
-pub fn meaning_with(data: &Path, roots: &Roots) -> Result<Meaning, ReadError> {
+/// The same, with those who are trusted to vouch for it from outside.
+pub fn meaning_with(data: &Path, trust: &Trust) -> Result<Meaning, ReadError> {
     let offline = Offline::open(data)?;
     let mut audit = Audit {
         offline: &offline,
@@ -102,7 +101,7 @@ pub fn meaning_with(data: &Path, roots: &Roots) -> Result<Meaning, ReadError> {
     audit.meaning.resources = audit.pseudonyms.len() as u64;
     audit.meaning.unnamed = unnamed as u64;
     let reader = ledger::Reader::open(&Layout::new(data).ledger());
-    audit.meaning.outside = outside::judge(&audit.gathered, &offline, &reader, roots)?;
+    audit.meaning.outside = outside::judge(&audit.gathered, &offline, &reader, trust)?;
     Ok(audit.meaning)
 }
 
@@ -184,6 +183,7 @@ impl Audit<'_> {
                     self.gathered.every.insert(authority.name.clone(), every);
                 }
             }
+            Fact::Cosigned(cosigned) => self.gathered.cosigned.push((number, cosigned.clone())),
             Fact::Anchor(anchor) => {
                 for body in [&anchor.checkpoint, &anchor.answer, &anchor.chain] {
                     self.body(number, body)?;

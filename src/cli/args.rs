@@ -232,6 +232,10 @@ pub struct VerifyArgs {
     /// [default: those that the settings name, when they are read]
     #[arg(long, value_name = "FILE")]
     pub ca: Vec<PathBuf>,
+    /// The key of a witness that you trust, one line: what it cosigned counts as a checkpoint that you kept; may be given
+    /// several times
+    #[arg(long, value_name = "VKEY")]
+    pub witness: Vec<String>,
     /// Do not recompute the bodies
     #[arg(long)]
     pub skip_bodies: bool,
@@ -242,7 +246,7 @@ pub struct VerifyArgs {
 pub enum Level {
     /// Everything hashes to a signed root.
     Signed,
-    /// And to a checkpoint that you kept.
+    /// And to a checkpoint that you kept, or that a witness you trust cosigned.
     Pinned,
     /// And an authority outside, which you trust, dated it, and lately.
     Anchored,

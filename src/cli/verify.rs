@@ -11,7 +11,7 @@ use super::args::{self, Cli, VerifyArgs};
 use super::output::{Output, Tone};
 use super::read::{data_dir, load, settings_path};
 use crate::config::Settings;
-use crate::verify::{Meaning, Outside, meaning_with};
+use crate::verify::{Meaning, Outside, Trust, meaning_with};
 
 /// `evidenced verify [DIR]`
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -22,7 +22,8 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         _ => None,
     };
     let data = named.unwrap_or_else(|| data_dir(cli, settings.as_ref()));
-    let roots = trusted(args, settings.as_ref())?;
+    let witnesses = args.witness.iter().map(|line| line.trim().parse().context("not the key of a witness"));
+    let trust = Trust { roots: trusted(args, settings.as_ref())?, witnesses: witnesses.collect::<Result<_, _>>()? };
     let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
@@ -53,11 +54,13 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     });
     let needed = match args.require {
         args::Level::Signed | args::Level::Anchored => Level::Signed,
+        // Whether a witness stands in for a pin is seen when the entries are read.
+        args::Level::Pinned if !args.witness.is_empty() => Level::Signed,
         args::Level::Pinned => Level::Pinned,
     };
     // What the entries mean is only worth saying of entries that are what was signed.
     let sound = report.problems.iter().all(|problem| problem.kind != Kind::Invalid);
-    let meaning = if sound { Some(meaning_with(&data, &roots)) } else { None };
+    let meaning = if sound { Some(meaning_with(&data, &trust)) } else { None };
     let (meaning, unread) = match meaning {
         Some(Ok(meaning)) => (meaning, None),
         Some(Err(error)) => (Meaning::default(), Some(domain::in_full(&error))),
@@ -90,7 +93,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     }
     if sound {
         print_meaning(&meaning, unread.as_deref(), out);
-        print_outside(&meaning.outside, !roots.is_empty(), out);
+        print_outside(&meaning.outside, !trust.roots.is_empty(), out);
     }
     let mut code = report.exit_code(needed);
     let outside = &meaning.outside;
@@ -105,7 +108,12 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     if args.require == args::Level::Anchored && code == 0 && !outside.is_anchored() {
         code = NOT_REACHED;
     }
-    let mut reached = report.level.as_str().to_uppercase();
+    let witnessed = !outside.witnessed.is_empty();
+    if args.require == args::Level::Pinned && code == 0 && report.level < Level::Pinned && !witnessed {
+        code = NOT_REACHED;
+    }
+    let level = if witnessed && report.level == Level::Signed { Level::Pinned } else { report.level };
+    let mut reached = level.as_str().to_uppercase();
     if outside.is_anchored() {
         reached.push_str(", ANCHORED");
     }
@@ -122,7 +130,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         "root": report.root.to_base64(),
         "keys": report.keys.iter().map(|range| serde_json::json!({
             "key": range.key.to_string(), "from": range.from, "until": range.until,
-        })).collect::<Vec<_>>(), "level": report.level.as_str(),
+        })).collect::<Vec<_>>(), "level": level.as_str(),
         "anchored": outside.is_anchored(), "exit": code, "meaning": meaning, "unread": unread,
         "problems": report.problems.iter().map(|problem| serde_json::json!({
             "kind": problem.kind.as_str(), "file": problem.file, "offset": problem.offset, "entry": problem.entry,
@@ -158,6 +166,12 @@ fn trusted(args: &VerifyArgs, settings: Option<&Settings>) -> anyhow::Result<Roo
 }
 
 fn print_outside(outside: &Outside, trusting: bool, out: &Output) {
+    if let Some((witness, size, time)) = outside.witnessed.iter().max_by_key(|(_, size, _)| *size) {
+        let count = outside.witnessed.len();
+        out.line(format!(
+            "witnessed  {count} times; {witness} saw the first {size} entries at {time}, and no other ones"
+        ));
+    }
     if outside.anchors == 0 {
         out.line("anchored   no authority outside dated this ledger: when it was made is its operator's word");
         return;

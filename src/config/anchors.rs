@@ -1,4 +1,4 @@
-//! Settings of the authorities that date the ledger from outside.
+//! Settings of those outside who vouch for the ledger: authorities that date it, witnesses that remember it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use anchor::Roots;
 use checks::Problem;
 use checks::yaml::Document;
 use domain::Duration;
+use ledger::WitnessKey;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -32,6 +33,27 @@ pub struct AnchorSettings {
     #[serde(default = "hourly")]
     #[schemars(with = "String", example = &"1h")]
     pub every: Duration,
+}
+
+/// A witness of the ledger.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessSettings {
+    /// Its key, one line as it publishes it: `name+id+base64`, of type 4 (Ed25519 cosignatures). It has to know the key of
+    /// this ledger (`evidenced ledger key`) too.
+    #[schemars(example = &"witness.example.com/w1+2fdecb4e+BDKSVmNL4UaQWMwXsJcUq+iLiz7lZhyjU60nd1hmrbn/")]
+    pub key: String,
+    /// Its submission prefix: checkpoints go to `add-checkpoint` below it. It is told sizes and digests, nothing else.
+    #[schemars(example = &"https://witness.example.com")]
+    pub url: Url,
+    /// How often: `1s` to `7d`.
+    #[serde(default = "often")]
+    #[schemars(with = "String", example = &"5m")]
+    pub every: Duration,
+}
+
+const fn often() -> Duration {
+    Duration::from_secs(300)
 }
 
 const fn hourly() -> Duration {
@@ -78,6 +100,18 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String, &'static str
         }
         if !(SHORTEST..=LONGEST).contains(&anchor.every) {
             add("every", format!("{} is out of range", anchor.every), "1s to 7d");
+        }
+    }
+    for (place, witness) in settings.witnesses.iter().enumerate() {
+        let mut add = |key: &str, what: String, remedy| found.push((format!("witnesses[{place}].{key}"), what, remedy));
+        if let Err(error) = witness.key.parse::<WitnessKey>() {
+            add("key", error.to_string(), "copy the line that the witness publishes: name+id+base64");
+        }
+        if !matches!(witness.url.scheme(), "http" | "https") || !witness.url.has_host() {
+            add("url", "not an address that can be asked".to_owned(), "http or https");
+        }
+        if !(SHORTEST..=LONGEST).contains(&witness.every) {
+            add("every", format!("{} is out of range", witness.every), "1s to 7d");
         }
     }
     found

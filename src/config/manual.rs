@@ -27,6 +27,10 @@ organisation: Acme Ltd
     #url: https://freetsa.org/tsr
     #ca: /etc/evidenced/freetsa-ca.pem
     #every: 1h
+#witnesses:
+  #- key: witness.example.com/w1+2fdecb4e+BDKSVmNL4UaQWMwXsJcUq+iLiz7lZhyjU60nd1hmrbn/
+    #url: https://witness.example.com
+    #every: 5m
 schedules:
   zone: Europe/Berlin
   #default: '*/15 * * * *'

@@ -68,6 +68,8 @@ pub enum Fact {
     Anchor(Anchor),
     /// An authority fell silent, or answers again.
     Silence(Silence),
+    /// A witness cosigned a checkpoint.
+    Cosigned(Cosigned),
     /// A package was made for somebody to take away.
     Export(Export),
     /// A kind written by a later version.
@@ -113,6 +115,7 @@ impl Fact {
             Fact::Authority(_) => "authority",
             Fact::Anchor(_) => "anchor",
             Fact::Silence(_) => "silence",
+            Fact::Cosigned(_) => "cosigned",
             Fact::Export(_) => "export",
             Fact::Other => "other",
         }
@@ -328,6 +331,19 @@ pub struct Anchor {
     pub answer: BodyId,
     /// A body with the certificates, in PEM: those of the answer, and those it was checked against.
     pub chain: BodyId,
+}
+
+/// A witness (C2SP tlog-witness) cosigned a checkpoint: it continues every one that this witness cosigned before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cosigned {
+    /// The witness by the name of its key.
+    pub witness: String,
+    /// The size and root that it cosigned.
+    pub head: TreeHead,
+    /// When, by the witness's clock.
+    pub time: Timestamp,
+    /// The cosignature, as a line of a signed note.
+    pub line: String,
 }
 
 /// An authority has dated nothing for longer than twice the time it was to do so in, or answers again. It is a word

@@ -27,6 +27,7 @@ pub mod testing;
 mod tiles;
 pub mod tree;
 mod verify;
+mod witness;
 
 pub use bodies::{Bodies, BodyError, BodyReader, Scan};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
@@ -48,3 +49,4 @@ pub use snapshot::{Part, Snapshot, SnapshotError, snapshot};
 pub use tiles::{ExportError, Exported};
 pub use tree::{Frontier, OutOfRange, ProofError};
 pub use verify::{verify, verify_on};
+pub use witness::{Cosignature, WitnessKey};

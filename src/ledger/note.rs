@@ -215,7 +215,7 @@ fn split(note: &[u8]) -> Result<Parts<'_>, NoteError> {
     Ok(Parts { text, signatures })
 }
 
-fn check_name(name: &str) -> Result<(), NoteError> {
+pub(crate) fn check_name(name: &str) -> Result<(), NoteError> {
     let refused = name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+');
     if refused { Err(NoteError::Name(name.to_owned())) } else { Ok(()) }
 }

@@ -2,6 +2,7 @@
 
 pub mod fuzz;
 mod model_disk;
+mod witness;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use model_disk::{Fault, Harm, ModelDisk, Rng};
+pub use witness::Witness;
 
 use crate::disk::{Disk, DiskDir, DiskFile, Held, Open, SharedDisk, Step};
 use crate::real_disk::RealDisk;

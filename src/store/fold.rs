@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
     AnchorRow, AuthorityRow, CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, KeyRow, ObservedRow,
-    RoomRow, RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, key,
+    RoomRow, RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, WitnessRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -115,6 +115,10 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             };
             put(&mut ops, key::ROOM.to_vec(), &row)?;
             put_change(&mut ops, number);
+        }
+        Fact::Cosigned(cosigned) => {
+            let row = WitnessRow { entry: number, at: entry.at, cosigned: cosigned.clone() };
+            put(&mut ops, key::witness(&cosigned.witness), &row)?;
         }
         Fact::Key(step) => {
             let before: Option<KeyRow> = get(index, key::SIGNING)?;

@@ -330,6 +330,17 @@ pub struct SilenceRow {
     pub at: Timestamp,
 }
 
+/// What a witness cosigned last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WitnessRow {
+    /// The entry that says so.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The fact as recorded.
+    pub cosigned: domain::entry::Cosigned,
+}
+
 /// The last change of the signing key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KeyRow {
@@ -434,6 +445,11 @@ pub mod key {
     /// A delivery by its entry.
     pub fn delivery(entry: u64) -> Vec<u8> {
         [DELIVERIES, &entry.to_be_bytes()].concat()
+    }
+
+    /// A witness by the name of its key.
+    pub fn witness(name: &str) -> Vec<u8> {
+        [b"w/", name.as_bytes()].concat()
     }
 
     /// An authority that dates the ledger.

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use anchor::Roots;
-use domain::entry::Anchor;
+use domain::entry::{Anchor, Cosigned};
 use domain::{Duration, Timestamp};
-use ledger::{Hash, KeyRing, Reader, SignedCheckpoint};
+use ledger::{Checkpoint, Hash, KeyRing, Reader, SignedCheckpoint, WitnessKey};
 use serde::Serialize;
 use store::{Offline, Read, ReadError};
 
@@ -29,6 +29,8 @@ pub struct Outside {
     pub broken: Vec<(u64, String)>,
     /// Times that entries claim and that lie outside what is proven.
     pub contradicted: Vec<Contradicted>,
+    /// Cosignatures of witnesses that are trusted, which hold: the name of the witness, the size, and when.
+    pub witnessed: Vec<(String, u64, Timestamp)>,
     /// Entries at the end that no anchor dates yet.
     pub undated: u64,
     /// Whether the end of the ledger is dated as lately as was promised: no entry is younger than twice the time in which
@@ -78,6 +80,15 @@ impl Outside {
     }
 }
 
+/// Who is trusted to vouch for the ledger from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Certificates that vouch for authorities.
+    pub roots: Roots,
+    /// Witnesses, by their keys.
+    pub witnesses: Vec<WitnessKey>,
+}
+
 /// What is gathered while the entries are read.
 #[derive(Default)]
 pub(super) struct Gathered {
@@ -85,6 +96,8 @@ pub(super) struct Gathered {
     pub(super) at: Vec<Timestamp>,
     /// The anchors, each with its entry.
     pub(super) anchors: Vec<(u64, Anchor)>,
+    /// Cosignatures, each with its entry.
+    pub(super) cosigned: Vec<(u64, Cosigned)>,
     /// How often an authority was to be asked, by its latest entry that says so.
     pub(super) every: BTreeMap<String, Duration>,
 }
@@ -94,9 +107,11 @@ pub(super) fn judge(
     gathered: &Gathered,
     offline: &Offline,
     reader: &Reader,
-    roots: &Roots,
+    trust: &Trust,
 ) -> Result<Outside, ReadError> {
+    let roots = &trust.roots;
     let mut outside = Outside { anchors: gathered.anchors.len() as u64, ..Outside::default() };
+    witnesses(gathered, reader, trust, &mut outside)?;
     if gathered.anchors.is_empty() {
         outside.undated = gathered.at.len() as u64;
         return Ok(outside);
@@ -120,6 +135,29 @@ pub(super) fn judge(
         every.is_none_or(|every| end.since(held.time) <= every.times(2).max(APART))
     });
     Ok(outside)
+}
+
+/// Holds cosignatures against this ledger's own roots: those that hold count, others are broken.
+fn witnesses(gathered: &Gathered, reader: &Reader, trust: &Trust, outside: &mut Outside) -> Result<(), ReadError> {
+    let Some(origin) = reader.head().ok().flatten().map(|head| head.checkpoint.origin) else { return Ok(()) };
+    for (entry, cosigned) in &gathered.cosigned {
+        let Some(key) = trust.witnesses.iter().find(|key| key.name() == cosigned.witness) else { continue };
+        let size = cosigned.head.size;
+        if size > *entry {
+            outside.broken.push((*entry, "it is over more entries than there were".to_owned()));
+            continue;
+        }
+        let root = reader.root(size).map_err(|e| ReadError::Ledger(e.into()))?;
+        let text = Checkpoint { origin: origin.clone(), size, root }.to_string();
+        match key.find(&text, &cosigned.line) {
+            Ok(found) => {
+                let millis = i64::try_from(found.time.saturating_mul(1000)).unwrap_or(i64::MAX);
+                outside.witnessed.push((cosigned.witness.clone(), size, Timestamp::from_millis(millis)));
+            }
+            Err(error) => outside.broken.push((*entry, format!("the cosignature of {}: {error}", cosigned.witness))),
+        }
+    }
+    Ok(())
 }
 
 enum Checked {

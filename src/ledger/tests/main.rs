@@ -15,3 +15,4 @@ mod reader;
 mod rotation;
 mod tiles;
 mod tree;
+mod witness;
