@@ -135,7 +135,7 @@ pub fn make(
     let selection = select::select(source, asked)?;
     let reader = Reader::open(&Layout::new(source.data).ledger());
     let (first, last) = checkpoints(&reader, &selection)?;
-    let keys = keys(&reader, &first, &last)?;
+    let keys = keys(&reader, last.checkpoint.size)?;
     let mut folder = Folder::begin(out)?;
     write_checkpoints(&mut folder, &reader, &keys, &first, &last, &asked.pins)?;
 
@@ -238,13 +238,11 @@ fn checkpoints(reader: &Reader, selection: &Selection) -> Result<(SignedCheckpoi
     Ok((first.ok_or_else(lost)?, last.ok_or_else(lost)?))
 }
 
-/// The keys that may sign the two checkpoints, oldest first.
-fn keys(reader: &Reader, first: &SignedCheckpoint, last: &SignedCheckpoint) -> Result<Vec<VerifierKey>, PackageError> {
+/// The keys that may sign a checkpoint of that size, oldest first.
+fn keys(reader: &Reader, size: u64) -> Result<Vec<VerifierKey>, PackageError> {
     let (ring, _) =
         reader.key_ring()?.ok_or_else(|| PackageError::Refused("entry #0 names no verifier key".to_owned()))?;
-    let sizes = [first.checkpoint.size, last.checkpoint.size];
-    let may = |key: &VerifierKey| sizes.iter().any(|size| ring.at(*size).contains(key));
-    Ok(ring.keys().iter().map(|range| range.key.clone()).filter(may).collect())
+    Ok(ring.at(size))
 }
 
 fn write_checkpoints(

@@ -440,6 +440,38 @@ fn what_is_hidden_stays_counted_and_verifiable_and_is_nowhere_in_the_package() {
 }
 
 #[test]
+fn after_a_change_of_key_a_package_verifies_by_each_key_in_force() {
+    let ledger = Ledger::new();
+    let earlier = ledger.key();
+    let output = Command::new(env!("CARGO_BIN_EXE_evidenced"))
+        .args(["ledger", "rotate-key", "--data"])
+        .arg(ledger.data())
+        .current_dir(ledger.dir.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    ledger.go_on(10, 12, 0);
+    let out = ledger.dir.path().join("package");
+    let made = ledger.package(&out, &Asked { to: Some(slot(13).0), ..usual() }).unwrap();
+    assert!(made.lacking.is_empty(), "{made:?}");
+    let policy = fs::read_to_string(out.join("policy.txt")).unwrap();
+    let keys: Vec<ledger::VerifierKey> =
+        policy.lines().filter_map(|line| line.strip_prefix("log ")).map(|key| key.parse().unwrap()).collect();
+    assert_eq!((keys.len(), keys.contains(&earlier)), (2, true), "{policy}");
+    let mut python = Python::of(&out, ledger.dir.path());
+    for key in keys.into_iter().map(Some).chain([None]) {
+        let given = Given { key, ..Given::default() };
+        assert_eq!(agreed(&mut python, &out, &given, "both keys sign"), (0, "signed".into(), vec![]));
+    }
+    let (first, last) = (slot(1).0, slot(10).0);
+    let before = ledger.dir.path().join("before");
+    ledger.package(&before, &Asked { from: first, to: Some(last), ..usual() }).unwrap();
+    let stranger = ledger::SigningKey::from_seed(earlier.name(), &[7; 32]).unwrap().verifier();
+    let given = Given { key: Some(stranger), ..Given::default() };
+    assert_eq!(agreed(&mut python, &before, &given, "a key of somebody else"), (20, "unsigned".into(), vec![]));
+}
+
+#[test]
 fn names_that_look_like_markup_or_formulas_are_harmless() {
     let ledger = Ledger::new();
     let out = ledger.dir.path().join("package");

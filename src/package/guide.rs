@@ -23,7 +23,8 @@ Exit code 0: everything here holds together and a key signed it. 20: less than y
 that you hold. 40: something was changed, and the file or row is named. 50: something is missing, and what is named. Four
 options make the proof stronger, each by something that did not come with the package:
 
-    python3 verify.py --key VKEY              the key that you were handed: whose ledger it is. After a change of key give both
+    python3 verify.py --key VKEY              the key that you were handed: whose ledger it is. After a change of
+                                              key the one that came after it, which `key` entries name
     python3 verify.py --pin FILE              a checkpoint that you kept: nothing before it was changed or removed since
     python3 verify.py --digest HEX            the digest that the sender told you: these very files, the page included
     python3 verify.py --require anchored      not reached yet: no outside authority dates this package (20)

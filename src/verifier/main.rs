@@ -10,7 +10,7 @@ const HELP: &str = "\
 Verifies an evidence package offline: evidenced-verify [OPTIONS] [FOLDER]
 
   FOLDER           the package [default: the present folder]
-  --key VKEY       the verifier key that you were handed, one line; again for its successor
+  --key VKEY       the verifier key that you were handed, one line; may be given more than once
   --pin FILE       a checkpoint that you kept: the package has to continue it
   --digest HEX     the package's digest, as its sender told it to you
   --require LEVEL  the least level that will do: signed (default), anchored or pinned

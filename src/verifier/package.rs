@@ -194,12 +194,13 @@ impl Package {
                 keys.collect::<Result<_, _>>().map_err(|error| format!("policy.txt: {error}"))?
             }
         };
-        let (last, last_signed) = self.checkpoint("checkpoints/last.txt", &keys)?;
+        let (last, signed) = self.checkpoint("checkpoints/last.txt", &keys)?;
         self.last = (last.checkpoint.origin.clone(), last.checkpoint.size, Some(last.checkpoint.root));
         self.note = last.note.clone();
-        let (first, first_signed) = self.checkpoint("checkpoints/first.txt", &keys)?;
+        // What continues it is signed, so it is bound: another key may have signed it, which was retired since.
+        let (first, _) = self.checkpoint("checkpoints/first.txt", &keys)?;
         continues(&first, &last, &self.hashes("checkpoints/first-to-last.txt")?)?;
-        self.level = Some(if last_signed && first_signed { Level::Signed } else { Level::Unsigned });
+        self.level = Some(if signed { Level::Signed } else { Level::Unsigned });
         if let Some(pin) = self.asked.pin.clone()
             && let Err(what) = self.hold_against_pin(&pin, &last)
         {

@@ -167,9 +167,9 @@ class Package:
         keys = [read_key(line) for line in named] if self.keys is None else self.keys
         self.note = self.read("checkpoints/last.txt")
         self.last, signed = read_checkpoint(self.note, keys)
-        first, first_signed = read_checkpoint(self.read("checkpoints/first.txt"), keys)
+        first, _ = read_checkpoint(self.read("checkpoints/first.txt"), keys)  # what continues it is signed, so it is bound
         continues(first, self.last, [hash_of(line) for line in self.lines("checkpoints/first-to-last.txt")])
-        self.level = "signed" if signed and first_signed else "unsigned"
+        self.level = "signed" if signed else "unsigned"
         if self.pin is not None:
             self.attempt("diverged", "checkpoints/last.txt", self.hold_against_pin, read_checkpoint(self.pin)[0])
     def hold_against_pin(self, pin):
@@ -367,7 +367,7 @@ class Package:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
-    parser.add_argument("--key", metavar="VKEY", action="append", help="the verifier key that you were handed, one line; again for its successor")
+    parser.add_argument("--key", metavar="VKEY", action="append", help="the verifier key that you were handed, one line")
     parser.add_argument("--pin", metavar="FILE", help="a checkpoint that you kept: the package has to continue it")
     parser.add_argument("--digest", metavar="HEX", help="the package's digest, as its sender told it to you")
     parser.add_argument("--require", choices=LEVELS[1:], default="signed", help="the least level that will do")
