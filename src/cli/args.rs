@@ -216,7 +216,7 @@ pub enum Listing {
 /// `verify`
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// The data directory [default: as for every command]
+    /// The data directory, or an evidence package [default: as for every command]
     pub dir: Option<PathBuf>,
     /// The least level that will do
     #[arg(long, value_enum, default_value_t = Level::Signed)]

@@ -1,6 +1,7 @@
 //! `verify`: re-derives everything from the data directory alone.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use anchor::Roots;
 use anyhow::Context;
@@ -26,7 +27,8 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     let trust = Trust { roots: trusted(args, settings.as_ref())?, witnesses: witnesses.collect::<Result<_, _>>()? };
     let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
-    anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
+    let is_package = !layout.is_initialised() && data.join("files.txt").is_file();
+    anyhow::ensure!(is_package || layout.is_initialised(), "no ledger in {}", data.display());
     let pin = args.pin.as_ref().map(|path| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         ledger::SignedCheckpoint::parse_unverified(&bytes)
@@ -37,9 +39,18 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         line.unwrap_or_default().parse::<ledger::VerifierKey>().context("not a verifier key")
     });
+    let (pin, key) = (pin.transpose()?, key.transpose()?);
+    if is_package {
+        return Ok(verify_package(
+            &data,
+            args,
+            verifier::Asked { keys: key.map(|key| vec![key]), pin, digest: None },
+            out,
+        ));
+    }
     let options = VerifyOptions {
-        pin: pin.transpose()?,
-        key: key.transpose()?,
+        pin,
+        key,
         bodies: (!args.skip_bodies).then(|| layout.bodies()),
         guard: Some(guard.unwrap_or_else(|| layout.guard())).filter(|guard| guard.is_dir()),
     };
@@ -139,6 +150,29 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         "more_problems": report.more_problems,
     }));
     Ok(Exit::Verify(code))
+}
+
+/// An evidence package, as `evidenced-verify` reads it.
+fn verify_package(folder: &Path, args: &VerifyArgs, asked: verifier::Asked, out: &Output) -> Exit {
+    let required = match args.require {
+        args::Level::Signed => verifier::Level::Signed,
+        args::Level::Anchored => verifier::Level::Anchored,
+        args::Level::Pinned => verifier::Level::Pinned,
+    };
+    let report = verifier::verify(folder, &asked);
+    for line in report.words(required).lines() {
+        out.line(line);
+    }
+    let code = report.exit_code(required);
+    let problems = report.problems.iter().map(
+        |problem| serde_json::json!({ "kind": problem.kind.as_str(), "place": problem.place, "what": problem.what }),
+    );
+    out.fact(&serde_json::json!({
+        "package": report.digest, "level": report.level.as_str(), "exit": code, "slots": report.slots,
+        "entries": report.entries, "bodies": report.bodies, "withheld": report.withheld,
+        "problems": problems.collect::<Vec<_>>(),
+    }));
+    Exit::Verify(code)
 }
 
 /// Decision on exit codes: the level was not reached.

@@ -27,7 +27,7 @@ options make the proof stronger, each by something that did not come with the pa
                                               key the one that came after it, which `key` entries name
     python3 verify.py --pin FILE              a checkpoint that you kept: nothing before it was changed or removed since
     python3 verify.py --digest HEX            the digest that the sender told you: these very files, the page included
-    python3 verify.py --require anchored      not reached yet: no outside authority dates this package (20)
+    python3 verify.py --require anchored      not reached: what outside authorities say is not in the package (20)
 
 The script comes with the package, so whoever changed the package could have changed the script. Compare it with the one
 that the project publishes, or use the project's own `evidenced-verify`, which shares no line with it.
@@ -71,7 +71,8 @@ that the project publishes, or use the project's own `evidenced-verify`, which s
   request ids, to be found again in the provider's own log.
 - Without `--key` and `--pin` it only proves that somebody's key signed it. Whoever holds the key could have written another
   history before anybody kept a checkpoint. Keep `checkpoints/last.txt`.
-- Times are those of the machine that collected. No outside authority dates them yet; `anchors/` is where that will lie.
+- Times are those of the machine that collected. Where outside authorities date the ledger, `evidenced verify --require anchored`
+  on the ledger itself shows it; a package does not carry their answers.
 - That no schedule was left out is shown by the whole ledger only: `evidenced ledger export --tiles` writes it for anybody's tools.
 "##,
         origin = last.origin,

@@ -10,7 +10,7 @@ const HELP: &str = "\
 Verifies an evidence package offline: evidenced-verify [OPTIONS] [FOLDER]
 
   FOLDER           the package [default: the present folder]
-  --key VKEY       the verifier key that you were handed, one line; may be given more than once
+  --key VKEY       the verifier key that you were handed; lines with # before them do not count
   --pin FILE       a checkpoint that you kept: the package has to continue it
   --digest HEX     the package's digest, as its sender told it to you
   --require LEVEL  the least level that will do: signed (default), anchored or pinned
@@ -43,8 +43,10 @@ fn read(mut args: impl Iterator<Item = String>) -> Result<Option<(PathBuf, Asked
         match arg.as_str() {
             "--help" | "-h" => return Ok(None),
             "--key" => {
-                let key = value()?.trim().parse().map_err(|error| format!("--key: {error}"))?;
-                asked.keys.get_or_insert_default().push(key);
+                for line in value()?.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                    let key = line.parse().map_err(|error| format!("--key: {error}"))?;
+                    asked.keys.get_or_insert_default().push(key);
+                }
             }
             "--pin" => {
                 let path = value()?;

@@ -43,7 +43,7 @@ pub enum Level {
     Unsigned,
     /// Everything leads to a checkpoint that a known key signed.
     Signed,
-    /// An outside authority dated it. No package reaches this yet.
+    /// An outside authority dated it. No package carries that yet.
     Anchored,
     /// It continues the checkpoint that the verifier kept.
     Pinned,
@@ -122,7 +122,7 @@ impl Report {
         }
     }
 
-    /// No outside authority dates a package yet, so nobody who asks for that is told that it holds.
+    /// A package does not carry what outside authorities say yet, so nobody who asks for that is told that it holds.
     fn reached(&self, required: Level) -> bool {
         let enough = self.level == required || self.level == Level::Pinned;
         enough && required != Level::Anchored && (!self.pinned_asked || self.level == Level::Pinned)

@@ -373,7 +373,8 @@ def main():
     parser.add_argument("--require", choices=LEVELS[1:], default="signed", help="the least level that will do")
     args = parser.parse_args()
     try:
-        keys, pin = [read_key(line.strip()) for line in args.key] if args.key else None, None
+        given = [line.strip() for text in args.key or [] for line in text.split("\n")]
+        keys, pin = [read_key(line) for line in given if line and line[0] != "#"] or None, None
         if args.pin:
             with open(args.pin, "rb") as file:
                 read_checkpoint(pin := file.read())

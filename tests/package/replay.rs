@@ -116,4 +116,9 @@ fn the_ledger_says_who_was_given_what() {
     let (_, shown) = program(&["show", &entry.to_string()], &ledger);
     assert!(shown.contains("Ada of the audit firm"), "{shown}");
     assert_eq!(made(&["--for", "Ada"]).0, 2, "it is there already");
+    // Whoever has the program at hand verifies with it, too.
+    let (code, said) = program(&["verify", out.to_str().unwrap(), "--key", &ledger.key().to_string()], &ledger);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(export.digest.as_str()) && said.contains("SIGNED"), "{said}");
+    assert_eq!(program(&["verify", out.to_str().unwrap(), "--require", "pinned"], &ledger).0, 20);
 }
