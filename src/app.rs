@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use domain::entry::{Export, ExportDetail, Fact, Version};
 use domain::{Clock, in_full};
-use kit::{Budgets, Clients, Surroundings, SystemSecrets};
+use kit::{Budgets, Clients, Secrets, Surroundings, SystemSecrets};
+use ledger::DataKey;
 use query::Query;
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use store::rows::key;
-use store::{InitError, Options, Random, Read, ReadError, Recovered, Store, StoreError};
+use store::{Options, Random, Read, ReadError, Recovered, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::anchoring::Anchoring;
@@ -30,27 +32,36 @@ use crate::{notify, serve};
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
 
 /// Begins a ledger in a data directory. Its name is `origin`, else what the settings say.
-pub fn init(data: &Path, settings: &Settings, origin: Option<&str>) -> Result<String, InitError> {
+pub fn init(data: &Path, settings: &Settings, origin: Option<&str>) -> anyhow::Result<String> {
     let origin = origin.map_or_else(|| settings.origin(), str::to_owned);
-    Store::init(&options(data, settings, None), &origin, PROGRAM)?;
+    Store::init(&options(data, settings, None)?, &origin, PROGRAM)?;
     Ok(origin)
 }
 
 /// Gives the ledger of a data directory another signing key. No daemon may hold it.
-pub fn rotate_key(data: &Path, settings: &Settings) -> Result<store::Rotated, store::RotateError> {
-    store::rotate_key(options(data, settings, None))
+pub fn rotate_key(data: &Path, settings: &Settings) -> anyhow::Result<store::Rotated> {
+    Ok(store::rotate_key(options(data, settings, None)?)?)
+}
+
+/// The data key, where the settings say that it lies elsewhere than in the data directory.
+pub fn data_key(settings: &Settings) -> anyhow::Result<Option<DataKey>> {
+    let Some(reference) = &settings.data_key else { return Ok(None) };
+    let secret = SystemSecrets.resolve(reference).context("the data key cannot be read")?;
+    let key = DataKey::parse(secret.expose_secret());
+    let remedy = || format!("{reference} should hold the data key, 64 hexadecimal digits: openssl rand -hex 32");
+    key.map(Some).with_context(remedy)
 }
 
 /// Ends the ledger of a data directory and begins the one that continues it. No daemon may hold it.
-pub fn close(data: &Path, settings: &Settings, because: &str) -> Result<store::Closed, store::CloseError> {
-    store::close(&options(data, settings, None), because, PROGRAM)
+pub fn close(data: &Path, settings: &Settings, because: &str) -> anyhow::Result<store::Closed> {
+    Ok(store::close(&options(data, settings, None)?, because, PROGRAM)?)
 }
 
 /// Opens the store of a data directory.
 pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
     let wanted = bad.crash_at.is_some() || bad.room_in.is_some();
     let disk = wanted.then(|| bad_disk(bad)).transpose()?;
-    Ok(Store::open(options(data, settings, disk))?)
+    Ok(Store::open(options(data, settings, disk)?)?)
 }
 
 /// For tests only: how the disk behaves worse than it does.
@@ -62,15 +73,16 @@ pub struct BadDisk {
     pub room_in: Option<PathBuf>,
 }
 
-fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -> Options {
-    Options {
+fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -> anyhow::Result<Options> {
+    Ok(Options {
         data: data.to_owned(),
         guard: settings.guard_dir.clone(),
         guard_copies: settings.guard_copies.clone(),
+        data_key: data_key(settings)?,
         disk: disk.unwrap_or_else(ledger::RealDisk::shared),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-    }
+    })
 }
 
 #[cfg(feature = "demo")]
@@ -237,7 +249,8 @@ async fn tell_of_older(loaded: &Loaded, read: &dyn Read, why: &str) -> Result<()
 
 /// The same where no store is open.
 fn tell_of_refused(start: &Start, older: &store::OpenError) -> Result<(), String> {
-    let offline = store::Offline::open(&start.data).map_err(|e| in_full(&e))?;
+    let data_key = data_key(&start.loaded.settings).map_err(|e| format!("{e:#}"))?;
+    let offline = store::Offline::open_with(&start.data, data_key.as_ref()).map_err(|e| in_full(&e))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(tell_of_older(&start.loaded, &offline, &in_full(older)))
 }

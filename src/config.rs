@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use checks::yaml::Document;
 use checks::{CheckSet, Problem};
 use domain::{CheckId, Duration};
+use kit::SecretRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -49,6 +50,12 @@ pub struct Settings {
     /// Further folders for the same mark, on other volumes or machines still. The farthest of all that can be reached
     /// counts; one that cannot is said in the log. A folder has to be there: a missing one is an unmounted volume.
     pub guard_copies: Vec<PathBuf>,
+    /// Where the data key lies: 64 hexadecimal digits, as `openssl rand -hex 32` makes them. Under it lie the keys of
+    /// records, which seal every body. Left out: `keys/data.key` in the data directory, made by `evidenced init`, which
+    /// protects packs and backups that go without the folder of keys, and nothing against who has all of the directory.
+    /// It changes by `evidenced ledger rewrap`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_key: Option<SecretRef>,
     /// The ledger.
     pub ledger: LedgerSettings,
     /// Outside authorities that date the ledger (RFC 3161), so that nobody has to take the operator's word for when
@@ -183,6 +190,7 @@ impl Default for Settings {
             data: PathBuf::from("evidenced-data"),
             guard_dir: None,
             guard_copies: Vec::new(),
+            data_key: None,
             ledger: LedgerSettings::default(),
             anchors: Vec::new(),
             witnesses: Vec::new(),

@@ -124,7 +124,7 @@ mod tests {
         let stream: StreamId = "github:acme/repositories".parse().unwrap();
         assert!(recorded.earlier(&stream, URL).is_none(), "nothing was recorded yet");
 
-        let body = store.put_body(b"[]").unwrap();
+        let body = store.put_answer(b"[]").unwrap();
         record(&store, &stream, vec![exchange(200, Some("W/\"1\""), std::slice::from_ref(&body))]);
         let earlier = recorded.earlier(&stream, URL).unwrap();
         assert_eq!(

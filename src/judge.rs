@@ -497,7 +497,7 @@ impl Judging<'_> {
             baseline,
             opened_by: known.map(|row| row.state.opened_by).filter(|_| !change.opens()),
             was,
-            detail: self.store.put_json(&detail)?,
+            detail: self.store.put_detail(&detail)?,
         });
         Ok(())
     }

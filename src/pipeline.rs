@@ -19,7 +19,7 @@ impl BodySink for Bodies {
     fn put(&self, segments: &[Bytes]) -> Result<Vec<BodyId>, SinkError> {
         segments
             .iter()
-            .map(|segment| self.0.put_body(segment))
+            .map(|segment| self.0.put_answer(segment))
             .collect::<Result<_, _>>()
             .map_err(|e| SinkError(e.into()))
     }

@@ -13,7 +13,7 @@ use domain::entry::{Entry, Fact, MissedReason};
 use domain::{BodyId, Duration, Pseudonym, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
-use store::{Layout, Offline, Read, ReadError};
+use store::{Offline, Read, ReadError};
 
 pub use self::outside::{Contradicted, Held, Outside, Trust};
 use crate::schedule::Schedule;
@@ -37,10 +37,12 @@ pub struct Meaning {
     pub under_way: u64,
     /// Bodies that an entry names and that are not there. After an erasure that is as it should be.
     pub absent_bodies: u64,
+    /// Bodies that an entry names and that were not opened, because the data key is not at hand.
+    pub unopened_bodies: u64,
     /// Resources that manifests name by a pseudonym.
     pub resources: u64,
     /// Those of them whose record key is gone, so that nobody can say which resource is meant: erased, or lost with
-    /// `keys/subjects`.
+    /// `keys/records`.
     pub unnamed: u64,
     /// The ledger that this one continues, when that was closed.
     pub continues: Option<domain::entry::Continues>,
@@ -66,14 +68,14 @@ pub struct Problem {
 /// Reads every entry of a data directory and holds them against each other and against the bodies. No authority is
 /// trusted, so that none of them dates anything.
 pub fn meaning(data: &Path) -> Result<Meaning, ReadError> {
-    meaning_with(data, &Trust::default())
+    meaning_of(&Offline::open(data)?, &Trust::default())
 }
 
-/// The same, with those who are trusted to vouch for it from outside.
-pub fn meaning_with(data: &Path, trust: &Trust) -> Result<Meaning, ReadError> {
-    let offline = Offline::open(data)?;
+/// The same of a data directory that is open, with those who are trusted to vouch for it from outside. Where the data key is not at
+/// hand, what needs no body is still said.
+pub fn meaning_of(offline: &Offline, trust: &Trust) -> Result<Meaning, ReadError> {
     let mut audit = Audit {
-        offline: &offline,
+        offline,
         meaning: Meaning::default(),
         streams: BTreeMap::new(),
         once: BTreeMap::new(),
@@ -100,8 +102,7 @@ pub fn meaning_with(data: &Path, trust: &Trust) -> Result<Meaning, ReadError> {
     let unnamed = audit.pseudonyms.iter().filter(|pseudonym| offline.resource(pseudonym).is_none()).count();
     audit.meaning.resources = audit.pseudonyms.len() as u64;
     audit.meaning.unnamed = unnamed as u64;
-    let reader = ledger::Reader::open(&Layout::new(data).ledger());
-    audit.meaning.outside = outside::judge(&audit.gathered, &offline, &reader, trust)?;
+    audit.meaning.outside = outside::judge(&audit.gathered, offline, offline.reader(), trust)?;
     Ok(audit.meaning)
 }
 
@@ -302,6 +303,10 @@ impl Audit<'_> {
         match self.offline.body(id) {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) if seen => Ok(None),
+            Ok(None) if self.offline.record_keys().is_none() => {
+                self.meaning.unopened_bodies += 1;
+                Ok(None)
+            }
             Ok(None) => {
                 self.meaning.absent_bodies += 1;
                 self.missing(number, format!("the body {id} that it names is not there"));

@@ -48,6 +48,7 @@ fn store(data: &Path) -> Store {
         data: data.to_owned(),
         guard: None,
         guard_copies: vec![],
+        data_key: None,
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(slot(100).0.millis()))),
         random: Arc::new(Counting(AtomicU64::new(1))),

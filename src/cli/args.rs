@@ -279,6 +279,14 @@ pub enum LedgerCommand {
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         because: String,
     },
+    /// Keep the keys of all records under another data key. The daemon must not run; packs and ledger stay as they are.
+    /// Who has an older copy of the folder of keys still needs the older data key for it
+    Rewrap {
+        /// A file with the new data key, 64 hexadecimal digits: the settings must name it from then on (data_key)
+        /// [default: a new one, in the folder of keys]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
     /// Write the ledger as C2SP tlog-tiles: tiles, entry bundles, checkpoint. Reads beside a running daemon; run it
     /// again to carry on what was interrupted or has grown
     Export {

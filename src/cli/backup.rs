@@ -4,13 +4,15 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use ledger::{Level, VerifyOptions};
+use ledger::{DataKey, Level, VerifyOptions};
+use store::Offline;
 
 use super::Exit;
 use super::args::{BackupArgs, Cli, RestoreArgs};
 use super::output::Output;
 use super::read::{data_dir, load, settings_path};
-use crate::verify::meaning;
+use crate::app;
+use crate::verify::{Trust, meaning_of};
 
 /// `evidenced backup --to FILE|-`
 pub(super) fn backup(cli: &Cli, args: &BackupArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -44,7 +46,11 @@ pub(super) fn restore(cli: &Cli, args: &RestoreArgs, out: &Output) -> anyhow::Re
     let data = cli.data.as_ref().context("name the folder to restore to: --data DIR; it must be new or empty")?;
     let mut file = std::fs::File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let done = store::restore(&mut file, data).context("nothing can be relied on in the folder to restore to")?;
-    let problems = if args.verify { problems(data)? } else { Vec::new() };
+    let data_key = match cli.config {
+        Some(_) => app::data_key(&load(cli, out)?.settings)?,
+        None => None,
+    };
+    let problems = if args.verify { problems(data, data_key.as_ref())? } else { Vec::new() };
     for problem in &problems {
         out.line(format!("invalid: {problem}"));
     }
@@ -62,9 +68,11 @@ pub(super) fn restore(cli: &Cli, args: &RestoreArgs, out: &Output) -> anyhow::Re
 }
 
 /// What does not hold in a folder, in words.
-fn problems(data: &Path) -> anyhow::Result<Vec<String>> {
+fn problems(data: &Path, data_key: Option<&DataKey>) -> anyhow::Result<Vec<String>> {
     let layout = store::Layout::new(data);
-    let options = VerifyOptions { bodies: Some(layout.bodies()), ..VerifyOptions::default() };
+    let offline = Offline::open_with(data, data_key);
+    let keys = offline.as_ref().ok().and_then(Offline::record_keys);
+    let options = VerifyOptions { bodies: Some(layout.bodies()), keys, ..VerifyOptions::default() };
     let report = ledger::verify(&layout.ledger(), &options, &mut |_| {});
     let mut found: Vec<String> =
         report.problems.iter().map(|problem| format!("{}: {}", problem.file.display(), problem.what)).collect();
@@ -73,7 +81,8 @@ fn problems(data: &Path) -> anyhow::Result<Vec<String>> {
     }
     if found.is_empty() {
         // Slots that await the next start of a daemon, and runs under way, are as they were when the copy was made.
-        let wrong = meaning(data).context("its entries cannot be read")?.problems;
+        let unread = "its entries cannot be read";
+        let wrong = meaning_of(&offline.context(unread)?, &Trust::default()).context(unread)?.problems;
         found.extend(
             wrong
                 .iter()

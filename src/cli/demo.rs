@@ -640,7 +640,9 @@ impl Drop for Story<'_> {
 /// Verifies what the demo leaves behind, and says so in one line.
 fn verified(data: &Path, story: &Story<'_>, out: &Output) -> anyhow::Result<Exit> {
     let layout = store::Layout::new(data);
-    let options = VerifyOptions { pin: None, key: None, bodies: Some(layout.bodies()), guard: Some(layout.guard()) };
+    let keys = store::Offline::open(data)?.record_keys();
+    let (bodies, guard) = (Some(layout.bodies()), Some(layout.guard()));
+    let options = VerifyOptions { pin: None, key: None, bodies, keys, guard };
     let report = ledger::verify(&layout.ledger(), &options, &mut |_| {});
     let meaning = meaning(data)?;
     if report.problems.is_empty() && meaning.problems.is_empty() {

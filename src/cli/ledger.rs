@@ -21,6 +21,7 @@ pub(super) fn ledger(cli: &Cli, args: &LedgerArgs, out: &Output) -> anyhow::Resu
         LedgerCommand::Policy => print_policy(&reader(cli, out)?, out),
         LedgerCommand::RotateKey => rotate_key(cli, out),
         LedgerCommand::Close { because } => close(cli, because, out),
+        LedgerCommand::Rewrap { key } => rewrap(cli, key.as_deref(), out),
         LedgerCommand::Export { tiles } => export(&reader(cli, out)?, tiles, out),
     }
 }
@@ -99,6 +100,30 @@ fn print_policy(reader: &Reader, out: &Output) -> anyhow::Result<Exit> {
     let logs: Vec<String> =
         ring.keys().iter().filter(|range| range.until.is_none()).map(|range| range.key.to_string()).collect();
     out.fact(&serde_json::json!({ "origin": head.checkpoint.origin, "logs": logs, "quorum": null }));
+    Ok(Exit::Ok)
+}
+
+fn rewrap(cli: &Cli, key: Option<&Path>, out: &Output) -> anyhow::Result<Exit> {
+    let settings = match cli.config.is_some() || settings_path(cli).exists() {
+        true => Some(load(cli, out)?.settings),
+        false => None,
+    };
+    let data = data_dir(cli, settings.as_ref());
+    let from = settings.as_ref().map(app::data_key).transpose()?.flatten();
+    let to = key.map(|path| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let key = ledger::DataKey::parse(&text);
+        key.with_context(|| format!("{} should hold 64 hexadecimal digits: openssl rand -hex 32", path.display()))
+    });
+    let to = to.transpose()?;
+    let (name, keys) = store::rewrap(&data, from.as_ref(), to.as_ref(), &crate::clock::SystemRandom)?;
+    out.line(format!("rewrapped  {keys} record keys, now under the data key {name}; no body was touched"));
+    match (key, settings.and_then(|settings| settings.data_key)) {
+        (Some(path), _) => out.line(format!("settings   from now on: data_key: {{file: {}}}", path.display())),
+        (None, Some(_)) => out.line("settings   take data_key out of them: the key lies in keys/data.key now"),
+        (None, None) => {}
+    }
+    out.fact(&serde_json::json!({ "data_key": name, "record_keys": keys }));
     Ok(Exit::Ok)
 }
 

@@ -8,6 +8,7 @@ use store::Offline;
 
 use super::args::Cli;
 use super::output::Output;
+use crate::app;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::knowledge::Knowledge;
@@ -64,7 +65,8 @@ impl Reading {
             (None, None) => None,
         };
         let data = data_dir(cli, loaded.as_ref().map(|loaded| &loaded.settings));
-        let offline = Offline::open(&data).with_context(|| {
+        let data_key = loaded.as_ref().map(|loaded| app::data_key(&loaded.settings)).transpose()?.flatten();
+        let offline = Offline::open_with(&data, data_key.as_ref()).with_context(|| {
             let shown = data.display();
             if store::Layout::new(&data).is_initialised() {
                 format!("cannot read the ledger in {shown}; `evidenced verify {shown}` says what is wrong with it")

@@ -16,7 +16,8 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
     };
     let data = data_dir(cli, Some(&settings));
     let origin = app::init(&data, &settings, args.origin.as_deref())?;
-    let genesis = store::Offline::open(&data).context("the new ledger does not read")?;
+    let data_key = app::data_key(&settings)?;
+    let genesis = store::Offline::open_with(&data, data_key.as_ref()).context("the new ledger does not read")?;
     let entry = store::Read::entry(&genesis, 0)?.context("the new ledger has no first entry")?;
     let key = match entry.fact {
         domain::entry::Fact::Genesis(genesis) => genesis.key,
@@ -26,8 +27,12 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
     out.line(format!("ledger     {origin} in {}", data.display()));
     out.line(format!("key        {key}"));
     out.line("           hand this line to your auditor now: it is what they verify with, for the ledger's whole life");
+    out.line(match &settings.data_key {
+        Some(reference) => format!("sealed     under the data key in {reference}: without it no body can be read"),
+        None => "sealed     under the data key in keys/data.key: without it no body can be read".to_owned(),
+    });
     out.line(format!(
-        "keep       {} apart from the data, and safe: whoever has it can sign",
+        "keep       {} apart from the data, and safe: whoever has it can sign and read",
         data.join("keys").display()
     ));
     Ok(Exit::Ok)

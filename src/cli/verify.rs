@@ -11,8 +11,9 @@ use super::Exit;
 use super::args::{self, Cli, VerifyArgs};
 use super::output::{Output, Tone};
 use super::read::{data_dir, load, settings_path};
+use crate::app;
 use crate::config::Settings;
-use crate::verify::{Meaning, Outside, Trust, meaning_with};
+use crate::verify::{Meaning, Outside, Trust, meaning_of};
 
 /// `evidenced verify [DIR]`
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -25,6 +26,11 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     let data = named.unwrap_or_else(|| data_dir(cli, settings.as_ref()));
     let witnesses = args.witness.iter().map(|line| line.trim().parse().context("not the key of a witness"));
     let trust = Trust { roots: trusted(args, settings.as_ref())?, witnesses: witnesses.collect::<Result<_, _>>()? };
+    let data_key = match (&settings, &cli.config) {
+        (Some(settings), _) => app::data_key(settings)?,
+        (None, Some(_)) => app::data_key(&load(cli, out)?.settings)?,
+        (None, None) => None,
+    };
     let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     let is_package = !layout.is_initialised() && data.join("files.txt").is_file();
@@ -48,7 +54,12 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
             out,
         ));
     }
+    let (keys, locked) = match store::record_keys(&data, data_key.as_ref()) {
+        Ok(keys) => (Some(keys), None),
+        Err(why) => (None, Some(why)),
+    };
     let options = VerifyOptions {
+        keys,
         pin,
         key,
         bodies: (!args.skip_bodies).then(|| layout.bodies()),
@@ -71,7 +82,11 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     };
     // What the entries mean is only worth saying of entries that are what was signed.
     let sound = report.problems.iter().all(|problem| problem.kind != Kind::Invalid);
-    let meaning = if sound { Some(meaning_with(&data, &trust)) } else { None };
+    let meaning = || -> Result<Meaning, store::ReadError> {
+        let (offline, _) = store::Offline::open_even_sealed(&data, data_key.as_ref())?;
+        meaning_of(&offline, &trust)
+    };
+    let meaning = if sound { Some(meaning()) } else { None };
     let (meaning, unread) = match meaning {
         Some(Ok(meaning)) => (meaning, None),
         Some(Err(error)) => (Meaning::default(), Some(domain::in_full(&error))),
@@ -80,6 +95,14 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     print_ledger(&report, out);
     if options.bodies.is_none() {
         out.line(out.toned(Tone::Unseen, "bodies     left out as you asked: what entries name was not recomputed"));
+    }
+    if let Some(why) = &locked {
+        let (sealed, named) = (report.unopened, meaning.unopened_bodies);
+        let bodies = if options.bodies.is_none() { format!("{named} that entries name") } else { sealed.to_string() };
+        out.line(
+            out.toned(Tone::Unseen, format!("sealed     {bodies} bodies were not opened: {}", domain::in_full(why))),
+        );
+        out.line("           Hashes and signatures hold without; rows were not counted, and nobody can be named");
     }
     if options.guard.is_none() {
         out.line(
@@ -113,7 +136,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         code = code.max(INVALID);
     } else if !outside.contradicted.is_empty() && code < INVALID {
         code = DIVERGED;
-    } else if !meaning.problems.is_empty() && code < INVALID {
+    } else if code < INVALID && (!meaning.problems.is_empty() || (locked.is_some() && !args.skip_bodies)) {
         code = INCOMPLETE;
     }
     if args.require == args::Level::Anchored && code == 0 && !outside.is_anchored() {
@@ -138,6 +161,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     out.line(format!("verdict    {verdict}   exit {code}"));
     out.fact(&serde_json::json!({
         "origin": report.origin, "entries": report.entries, "checkpoints": report.checkpoints, "bodies": report.bodies,
+        "erased": report.erased, "unopened": report.unopened, "locked": locked.as_ref().map(|why| domain::in_full(why)),
         "root": report.root.to_base64(),
         "keys": report.keys.iter().map(|range| serde_json::json!({
             "key": range.key.to_string(), "from": range.from, "until": range.until,
@@ -282,6 +306,9 @@ fn print_ledger(report: &ledger::Report, out: &Output) {
     if report.bodies > 0 {
         out.line(format!("bodies     {} are what was committed to", report.bodies));
     }
+    if report.erased > 0 {
+        out.line(format!("erased     {} cannot be opened any more: their record keys were destroyed", report.erased));
+    }
 }
 
 fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
@@ -318,11 +345,11 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
         "counted    {} populations and {} judgements, row by row",
         meaning.populations, meaning.judgements
     ));
-    if meaning.unnamed > 0 {
+    if meaning.unnamed > 0 && meaning.unopened_bodies == 0 {
         let (unnamed, all) = (meaning.unnamed, meaning.resources);
         out.line(out.toned(
             Tone::Unseen,
-            format!("names      {unnamed} of {all} resources cannot be told by their pseudonyms: keys/subjects does not hold them."),
+            format!("names      {unnamed} of {all} resources cannot be told by their pseudonyms: keys/records does not hold them."),
         ));
         out.line("           Everything above holds without; which entries speak of one resource cannot be shown");
     }

@@ -20,6 +20,9 @@ organisation: Acme Ltd
 #data: evidenced-data
 #guard_dir: /var/lib/evidenced-guard
 #guard_copies: [/mnt/elsewhere/evidenced-guard]
+#data_key:
+  #file: /run/secrets/evidenced-data-key
+  #env: EVIDENCED_DATA_KEY
 #ledger:
   #origin: evidenced/acme-ltd
 #anchors:

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::disk::{self, Disk, DiskDir, DiskFile, Held, Open, SharedDisk};
-use crate::pack::{self, Commitment, Encoder, GREATEST_BODY, HEAD, HEADER, Head, Location, PACK_BYTES};
+use crate::key_store::{KeyStore, KeyStoreError};
+use crate::pack::{self, Commitment, Encoder, GREATEST_BODY, HEAD, HEADER, Head, Location, PACK_BYTES, Seal, Unopened};
 use crate::real_disk::RealDisk;
 use crate::recover::Damage;
+use crate::seal::KeyId;
 use crate::slots::{self, SlotError, Slots};
 
 /// Written records are gathered up to this many bytes before they go to the file.
@@ -34,6 +36,15 @@ pub enum BodyError {
     /// The bytes on disk are not what was written.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// The body is sealed, and its key is not at hand: the data key was not given, or the file of record keys lacks it.
+    #[error("the body is sealed under the record key {0}, which is not at hand")]
+    NoKey(KeyId),
+    /// The body was sealed under a key that was destroyed. Nobody can open it any more.
+    #[error("the body was sealed under the record key {0}, which was destroyed")]
+    Destroyed(KeyId),
+    /// The keys of records failed.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
     /// Another process writes bodies here.
     #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),
@@ -66,6 +77,14 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, BodyError> {
 
 fn damage(file: PathBuf, offset: u64, what: &'static str) -> BodyError {
     Damage { file, offset, entry: None, what }.into()
+}
+
+fn unopened(file: PathBuf, offset: u64, why: Unopened) -> BodyError {
+    match why {
+        Unopened::Damaged(what) => damage(file, offset, what),
+        Unopened::NoKey(id) => BodyError::NoKey(id),
+        Unopened::Destroyed(id) => BodyError::Destroyed(id),
+    }
 }
 
 /// The file that says how far the packs are durable.
@@ -121,6 +140,7 @@ pub struct Bodies {
     encoder: Encoder,
     reader: BodyReader,
     pack_bytes: u64,
+    keys: Option<Arc<KeyStore>>,
     stopped: bool,
     _held: Box<dyn Held>,
 }
@@ -170,9 +190,17 @@ impl Bodies {
             gathered: Vec::new(),
             encoder: at(dir, Encoder::new())?,
             pack_bytes,
+            keys: None,
             stopped: false,
             _held: held,
         })
+    }
+
+    /// The same, with the keys of records. They are made durable before the first byte of a record under them is written.
+    pub fn with_keys(mut self, keys: Arc<KeyStore>) -> Bodies {
+        self.reader = self.reader.with_keys(keys.clone());
+        self.keys = Some(keys);
+        self
     }
 
     /// Where the next body goes; also the end of all bodies so far.
@@ -180,17 +208,35 @@ impl Bodies {
         Location { pack: self.number, offset: self.written + self.gathered.len() as u64 }
     }
 
-    /// Stores a body under a salt of 32 fresh random bytes. It is not durable before [`Bodies::sync`].
+    /// Stores a body as it is, under a salt of 32 fresh random bytes. It is not durable before [`Bodies::sync`].
     pub fn append(&mut self, salt: [u8; 32], body: &[u8]) -> Result<(Commitment, Location), BodyError> {
-        self.append_as(salt, body, false)
+        self.append_as(salt, body, false, None)
     }
 
     /// Like [`Bodies::append`], under a commitment to its lines ([`pack::commit_lines`]): any of them can be shown alone.
     pub fn append_lines(&mut self, salt: [u8; 32], body: &[u8]) -> Result<(Commitment, Location), BodyError> {
-        self.append_as(salt, body, true)
+        self.append_as(salt, body, true, None)
     }
 
-    fn append_as(&mut self, salt: [u8; 32], body: &[u8], lines: bool) -> Result<(Commitment, Location), BodyError> {
+    /// Like [`Bodies::append`], or [`Bodies::append_lines`] with `lines`, but salt and body sealed. The keys must be in
+    /// the key store that was given.
+    pub fn append_sealed(
+        &mut self,
+        seal: &Seal,
+        salt: [u8; 32],
+        body: &[u8],
+        lines: bool,
+    ) -> Result<(Commitment, Location), BodyError> {
+        self.append_as(salt, body, lines, Some(seal))
+    }
+
+    fn append_as(
+        &mut self,
+        salt: [u8; 32],
+        body: &[u8],
+        lines: bool,
+        seal: Option<&Seal>,
+    ) -> Result<(Commitment, Location), BodyError> {
         if self.stopped {
             return Err(BodyError::Stopped);
         }
@@ -202,7 +248,7 @@ impl Bodies {
         }
         let location = self.end();
         let before = self.gathered.len();
-        let put = self.encoder.put(&mut self.gathered, &salt, body, lines);
+        let put = self.encoder.put(&mut self.gathered, &salt, body, lines, seal);
         let commitment = put.map_err(|source| BodyError::Io { path: self.dir.clone(), source })?;
         if self.gathered.len() >= GATHER
             && let Err(error) = self.write_gathered()
@@ -223,6 +269,7 @@ impl Bodies {
         if self.stopped {
             return Err(BodyError::Stopped);
         }
+        self.sync_keys()?;
         if self.end() == self.synced {
             return Ok(());
         }
@@ -251,11 +298,11 @@ impl Bodies {
         }
         let bytes = usize::try_from(location.offset - self.written).ok().and_then(|at| self.gathered.get(at..));
         let bytes = bytes.unwrap_or_default();
-        let read = Head::read(bytes).and_then(|head| {
+        let read = Head::read(bytes).map_err(Unopened::Damaged).and_then(|head| {
             let stored = bytes.get(HEAD..HEAD + head.stored).unwrap_or_default();
-            head.body(stored).map(|body| (head.salt, body))
+            head.body(stored, self.keys.as_deref())
         });
-        read.map_err(|what| damage(pack::path(&self.dir, location.pack), location.offset, what))
+        read.map_err(|why| unopened(pack::path(&self.dir, location.pack), location.offset, why))
     }
 
     /// The commitments of all durable bodies from a place on; see [`BodyReader::scan`].
@@ -267,6 +314,7 @@ impl Bodies {
         if self.gathered.is_empty() {
             return Ok(());
         }
+        self.sync_keys()?;
         let path = pack::path(&self.dir, self.number);
         match self.file.write_at(self.written, &self.gathered) {
             Ok(()) => {
@@ -280,6 +328,13 @@ impl Bodies {
                 Err(BodyError::Full(full))
             }
             Err(source) => self.or_stop(Err(BodyError::Io { path, source })),
+        }
+    }
+
+    fn sync_keys(&mut self) -> Result<(), BodyError> {
+        match self.keys.clone() {
+            Some(keys) => self.or_stop(keys.sync().map_err(BodyError::Keys)),
+            None => Ok(()),
         }
     }
 
@@ -397,6 +452,7 @@ fn create_pack(disk: &dyn Disk, path: &Path, number: u32, dir_handle: &dyn DiskD
 pub struct BodyReader {
     disk: SharedDisk,
     dir: PathBuf,
+    keys: Option<Arc<KeyStore>>,
     open: Mutex<BTreeMap<u32, Arc<dyn DiskFile>>>,
 }
 
@@ -408,7 +464,12 @@ impl BodyReader {
 
     /// A reader on another disk than the machine's.
     pub fn open_on(disk: SharedDisk, dir: &Path) -> BodyReader {
-        BodyReader { disk, dir: dir.to_owned(), open: Mutex::default() }
+        BodyReader { disk, dir: dir.to_owned(), keys: None, open: Mutex::default() }
+    }
+
+    /// The same, with the keys of records.
+    pub fn with_keys(self, keys: Arc<KeyStore>) -> BodyReader {
+        BodyReader { keys: Some(keys), ..self }
     }
 
     /// Reads a body and checks it against its commitment.
@@ -423,8 +484,7 @@ impl BodyReader {
         let mut bytes = vec![0; FIRST_READ];
         let read = at(&path, file.read_at(location.offset, &mut bytes))?;
         bytes.truncate(read);
-        let refuse = |what| damage(path.clone(), location.offset, what);
-        let head = Head::read(&bytes).map_err(refuse)?;
+        let head = Head::read(&bytes).map_err(|what| damage(path.clone(), location.offset, what))?;
         let whole = HEAD + head.stored;
         if bytes.len() < whole {
             let have = bytes.len();
@@ -433,8 +493,8 @@ impl BodyReader {
             let more = at(&path, file.read_at(location.offset + have as u64, rest))?;
             bytes.truncate(have + more);
         }
-        let body = head.body(bytes.get(HEAD..whole).unwrap_or_default()).map_err(refuse)?;
-        Ok((head.salt, body))
+        let opened = head.body(bytes.get(HEAD..whole).unwrap_or_default(), self.keys.as_deref());
+        opened.map_err(|why| unopened(path, location.offset, why))
     }
 
     /// The commitments of all durable bodies from a place on (from [`Location::default`] for all of them), in the
@@ -449,6 +509,7 @@ impl BodyReader {
             open: None,
             window: Vec::new(),
             window_at: 0,
+            keys: Vec::new(),
         })
     }
 
@@ -478,9 +539,15 @@ pub struct Scan {
     open: Option<(u32, Box<dyn DiskFile>, u64)>,
     window: Vec<u8>,
     window_at: u64,
+    keys: Vec<KeyId>,
 }
 
 impl Scan {
+    /// The keys that the record last given is sealed under: none, one or two.
+    pub fn keys(&self) -> &[KeyId] {
+        &self.keys
+    }
+
     /// Where the record after the last one given begins: a later scan may go on from here.
     pub fn position(&self) -> Location {
         self.next
@@ -502,6 +569,7 @@ impl Scan {
                 return Err(refuse("the pack ends within a record"));
             }
             self.next.offset = end;
+            self.keys = head.keys();
             return Ok(Some((head.commitment, location)));
         }
         Ok(None)

@@ -2,10 +2,15 @@
 //!
 //! A pack begins with a header (`magic 8 | version u32 | number u32 | crc32c u32`). A record is a head of 84 bytes
 //! (`magic u8 | version u8 | flags u8 | 0 u8 | stored length u32 | body length u32 | crc32c of what is stored u32 |
-//! salt 32 | commitment 32 | crc32c of the head u32`) and the stored bytes; numbers are little-endian. The version
-//! byte rules what follows it: 0 means *not encrypted yet*, later ones may name a key. Flag 1 says that what is stored is
-//! compressed with zstd, flag 2 that the commitment is one to lines.
+//! salt or keys 32 | commitment 32 | crc32c of the head u32`) and the stored bytes; numbers are little-endian. Flag 1 says
+//! that the body is compressed with zstd, flag 2 that the commitment is one to lines. The version byte rules the rest:
+//!
+//! - 0, *not encrypted*: the salt stands in the head, and the body is what is stored.
+//! - 1, *sealed*: the names of the record keys stand in the place of the salt, 16 bytes each, a second one or zeros. What
+//!   is stored is a nonce of 24 bytes and, under these keys, salt and body; flags, length, keys and commitment are bound
+//!   to it as associated data.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::hash::{Hash, ParseHashError};
+use crate::key_store::{KeyState, KeyStore};
+use crate::seal::{KeyId, NONCE, Owners, TAG};
 
 /// The greatest size of a body in bytes, before compression.
 pub const GREATEST_BODY: usize = 32 << 20;
@@ -28,6 +35,9 @@ const PACK_MAGIC: &[u8; 8] = b"evdpak\r\n";
 const PACK_VERSION: u32 = 1;
 const MAGIC: u8 = 0xEB;
 const NOT_ENCRYPTED: u8 = 0;
+const SEALED: u8 = 1;
+/// How much longer than a body its sealed form is.
+const SEAL: usize = NONCE + 32 + TAG;
 const ZSTD: u8 = 1;
 const LINES: u8 = 2;
 const LEVEL: i32 = 3;
@@ -124,33 +134,68 @@ impl Encoder {
         zstd::bulk::Compressor::new(LEVEL).map(Encoder)
     }
 
-    /// Appends the record of a body of at most [`GREATEST_BODY`] bytes.
-    ///
-    /// With `lines`, the commitment is one to its lines.
+    /// Appends the record of a body of at most [`GREATEST_BODY`] bytes. With `lines`, the commitment is one to its lines.
     pub(crate) fn put(
         &mut self,
         out: &mut Vec<u8>,
         salt: &[u8; 32],
         body: &[u8],
         lines: bool,
+        seal: Option<&Seal>,
     ) -> std::io::Result<Commitment> {
         let commitment = if lines { commit_lines(salt, body) } else { commit(salt, body) };
         let compressed = if body.len() < WORTH_COMPRESSING { None } else { Some(self.0.compress(body)?) };
         let compressed = compressed.filter(|compressed| compressed.len() < body.len());
-        let (flags, stored) = compressed.as_deref().map_or((0, body), |stored| (ZSTD, stored));
+        let (flags, short) = compressed.as_deref().map_or((0, body), |short| (ZSTD, short));
         let flags = if lines { flags | LINES } else { flags };
+        let body_length = (body.len() as u32).to_le_bytes();
+        let (version, field, stored) = match seal {
+            None => (NOT_ENCRYPTED, *salt, Cow::Borrowed(short)),
+            Some(seal) => {
+                let ids = seal.owners.ids();
+                let about = about(flags, body_length, &ids, &commitment);
+                let sealed = seal.owners.sealer().seal(&seal.nonce, &about, &[salt.as_slice(), short].concat());
+                let sealed = sealed.ok_or_else(|| std::io::Error::other("the body cannot be sealed"))?;
+                (SEALED, ids, Cow::Owned(sealed))
+            }
+        };
         let start = out.len();
-        out.extend_from_slice(&[MAGIC, NOT_ENCRYPTED, flags, 0]);
+        out.extend_from_slice(&[MAGIC, version, flags, 0]);
         out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        out.extend_from_slice(&crc32c::crc32c(stored).to_le_bytes());
-        out.extend_from_slice(salt);
+        out.extend_from_slice(&body_length);
+        out.extend_from_slice(&crc32c::crc32c(&stored).to_le_bytes());
+        out.extend_from_slice(&field);
         out.extend_from_slice(&commitment.0);
         let checksum = crc32c::crc32c(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&checksum.to_le_bytes());
-        out.extend_from_slice(stored);
+        out.extend_from_slice(&stored);
         Ok(commitment)
     }
+}
+
+/// What a body is sealed under: the keys of its records, and a nonce of fresh random bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Seal {
+    /// The records.
+    pub owners: Owners,
+    /// Never the same twice under one key.
+    pub nonce: [u8; NONCE],
+}
+
+/// What the sealed bytes are bound to.
+fn about(flags: u8, body_length: [u8; 4], ids: &[u8; 32], commitment: &Commitment) -> Vec<u8> {
+    [[SEALED, flags].as_slice(), &body_length, ids, &commitment.0].concat()
+}
+
+/// Why the body of a record whose head holds cannot be given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unopened {
+    /// It is not what was written.
+    Damaged(&'static str),
+    /// The key that opens it is not at hand.
+    NoKey(KeyId),
+    /// The key that opened it was destroyed.
+    Destroyed(KeyId),
 }
 
 /// The head of a record, which holds.
@@ -162,7 +207,10 @@ pub(crate) struct Head {
     pub(crate) stored: usize,
     body: usize,
     checksum: u32,
-    pub(crate) salt: [u8; 32],
+    flags: u8,
+    sealed: bool,
+    /// The salt, or the names of the keys.
+    field: [u8; 32],
     pub(crate) commitment: Commitment,
 }
 
@@ -175,13 +223,13 @@ impl Head {
             return Err("the checksum of the record's head does not hold");
         }
         let ([magic, version, flags, zero], rest) = content.split_first_chunk::<4>().ok_or(short)?;
-        if *magic != MAGIC || *version != NOT_ENCRYPTED || *flags & !(ZSTD | LINES) != 0 || *zero != 0 {
+        if *magic != MAGIC || *version > SEALED || *flags & !(ZSTD | LINES) != 0 || *zero != 0 {
             return Err("the record is of a version that is not known here");
         }
         let (stored, rest) = rest.split_first_chunk::<4>().ok_or(short)?;
         let (body, rest) = rest.split_first_chunk::<4>().ok_or(short)?;
         let (checksum, rest) = rest.split_first_chunk::<4>().ok_or(short)?;
-        let (salt, rest) = rest.split_first_chunk::<32>().ok_or(short)?;
+        let (field, rest) = rest.split_first_chunk::<32>().ok_or(short)?;
         let commitment = rest.first_chunk::<32>().ok_or(short)?;
         let head = Head {
             compressed: flags & ZSTD != 0,
@@ -189,10 +237,12 @@ impl Head {
             stored: u32::from_le_bytes(*stored) as usize,
             body: u32::from_le_bytes(*body) as usize,
             checksum: u32::from_le_bytes(*checksum),
-            salt: *salt,
+            flags: *flags,
+            sealed: *version == SEALED,
+            field: *field,
             commitment: Commitment(*commitment),
         };
-        if head.stored > GREATEST_BODY || head.body > GREATEST_BODY {
+        if head.stored > GREATEST_BODY + SEAL || head.body > GREATEST_BODY {
             return Err("the record has an impossible length");
         }
         Ok(head)
@@ -203,20 +253,54 @@ impl Head {
         stored.len() == self.stored && crc32c::crc32c(stored) == self.checksum
     }
 
-    /// The body, after every check: the stored bytes, its length, its commitment.
-    pub(crate) fn body(&self, stored: &[u8]) -> Result<Vec<u8>, &'static str> {
+    /// The names of the keys that it is sealed under: none, one or two.
+    pub(crate) fn keys(&self) -> Vec<KeyId> {
+        let (first, second) = self.field.split_at(16);
+        let ids = [first, second].into_iter().filter_map(|id| id.try_into().ok());
+        ids.filter(|id| self.sealed && *id != [0; 16]).map(KeyId).collect()
+    }
+
+    /// Salt and body, after every check: the stored bytes, the seal, the length, the commitment.
+    pub(crate) fn body(&self, stored: &[u8], keys: Option<&KeyStore>) -> Result<([u8; 32], Vec<u8>), Unopened> {
         if !self.holds(stored) {
-            return Err("the checksum of the stored bytes does not hold");
+            return Err(Unopened::Damaged("the checksum of the stored bytes does not hold"));
         }
-        let body = if self.compressed {
-            zstd::bulk::decompress(stored, self.body).map_err(|_| "the stored bytes cannot be decompressed")?
-        } else {
-            stored.to_vec()
+        let opened = if self.sealed { Cow::Owned(self.open(stored, keys)?) } else { Cow::Borrowed(stored) };
+        let (salt, short) = match self.sealed {
+            false => (self.field, opened.as_ref()),
+            true => match opened.split_first_chunk::<32>() {
+                Some((salt, short)) => (*salt, short),
+                None => return Err(Unopened::Damaged("what is sealed is too short")),
+            },
         };
-        let committed = if self.lines { commit_lines(&self.salt, &body) } else { commit(&self.salt, &body) };
+        let body = if self.compressed {
+            let body = zstd::bulk::decompress(short, self.body);
+            body.map_err(|_| Unopened::Damaged("the stored bytes cannot be decompressed"))?
+        } else {
+            short.to_vec()
+        };
+        let committed = if self.lines { commit_lines(&salt, &body) } else { commit(&salt, &body) };
         if body.len() != self.body || committed != self.commitment {
-            return Err("the body does not lead to its commitment");
+            return Err(Unopened::Damaged("the body does not lead to its commitment"));
         }
-        Ok(body)
+        Ok((salt, body))
+    }
+
+    fn open(&self, stored: &[u8], keys: Option<&KeyStore>) -> Result<Vec<u8>, Unopened> {
+        let mut found = Vec::new();
+        for id in self.keys() {
+            match keys.map_or(KeyState::Unknown, |keys| keys.get(&id)) {
+                KeyState::Here(key) => found.push(key),
+                KeyState::Destroyed => return Err(Unopened::Destroyed(id)),
+                KeyState::Unknown => return Err(Unopened::NoKey(id)),
+            }
+        }
+        let owners = match found.as_slice() {
+            [one] => Owners::one(*one),
+            [first, second] => Owners::two(*first, *second),
+            _ => return Err(Unopened::Damaged("the record names no key")),
+        };
+        let about = about(self.flags, (self.body as u32).to_le_bytes(), &self.field, &self.commitment);
+        owners.sealer().open(stored, &about).ok_or(Unopened::Damaged("the sealed bytes are not what was sealed"))
     }
 }

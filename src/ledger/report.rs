@@ -1,8 +1,10 @@
 //! What a verification is asked, and what it answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::hash::Hash;
+use crate::key_store::KeyStore;
 use crate::keys::KeyRange;
 use crate::note::VerifierKey;
 
@@ -16,6 +18,8 @@ pub struct VerifyOptions {
     pub key: Option<VerifierKey>,
     /// The directory of the bodies, when they are to be verified too.
     pub bodies: Option<PathBuf>,
+    /// The keys of records, where they are at hand. Without them sealed bodies are counted and not opened.
+    pub keys: Option<Arc<KeyStore>>,
     /// The directory of the guard, where it can be reached.
     pub guard: Option<PathBuf>,
 }
@@ -120,6 +124,10 @@ pub struct Report {
     pub checkpoints: u64,
     /// Bodies that were held against their commitments.
     pub bodies: u64,
+    /// Bodies whose record key was destroyed, so that nobody can open them: erased.
+    pub erased: u64,
+    /// Sealed bodies that were not opened, because no keys were given.
+    pub unopened: u64,
     /// The root computed over `entries`.
     pub root: Hash,
     /// What was reached.

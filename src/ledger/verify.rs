@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::bodies::{self, BodyError, BodyReader};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -12,6 +13,7 @@ use crate::checkpoints::{self, Records};
 use crate::disk::{DiskFile, Open, SharedDisk};
 use crate::guard;
 use crate::hash::{Hash, leaf_hash};
+use crate::key_store::KeyStore;
 use crate::keys::KeyRing;
 use crate::pack::{self, Location};
 use crate::reader::Reader;
@@ -54,6 +56,8 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
             entries: 0,
             checkpoints: 0,
             bodies: 0,
+            erased: 0,
+            unopened: 0,
             root: Hash::of_empty_tree(),
             level: Level::Unsigned,
             key: options.key.clone(),
@@ -67,7 +71,7 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
     verifier.read_entries(progress);
     verifier.conclude(options);
     if let Some(dir) = &options.bodies {
-        verifier.read_bodies(dir, progress);
+        verifier.read_bodies(dir, options.keys.as_ref(), progress);
     }
     verifier.report
 }
@@ -437,7 +441,7 @@ impl Verifier {
         }
     }
 
-    fn read_bodies(&mut self, dir: &Path, progress: &mut dyn FnMut(Progress)) {
+    fn read_bodies(&mut self, dir: &Path, keys: Option<&Arc<KeyStore>>, progress: &mut dyn FnMut(Progress)) {
         let synced = bodies::synced_path(dir);
         match slots::is_whole(self.disk.as_ref(), &synced) {
             Ok(true) => {}
@@ -448,14 +452,18 @@ impl Verifier {
             Ok(end) => end,
             Err(error) => return self.body_problem(error),
         };
-        let reader = BodyReader::open_on(self.disk.clone(), dir);
+        let mut reader = BodyReader::open_on(self.disk.clone(), dir);
+        if let Some(keys) = keys {
+            reader = reader.with_keys(keys.clone());
+        }
+        let keyed = keys.is_some();
         for number in 0..=end.pack {
             let path = pack::path(dir, number);
             if let Err(error) = self.check_pack_header(&path, number) {
                 self.io_problem(path, &error);
                 continue;
             }
-            self.read_pack(&reader, &path, number, end, progress);
+            self.read_pack(&reader, keyed, (&path, number), end, progress);
         }
         progress(Progress::Bodies { done: self.report.bodies });
     }
@@ -473,8 +481,8 @@ impl Verifier {
     fn read_pack(
         &mut self,
         reader: &BodyReader,
-        path: &Path,
-        number: u32,
+        keyed: bool,
+        (path, number): (&Path, u32),
         end: Location,
         progress: &mut dyn FnMut(Progress),
     ) {
@@ -487,6 +495,13 @@ impl Verifier {
                 Some(Ok((commitment, location))) if location.pack == number => {
                     match reader.read(location) {
                         Ok(_) => self.report.bodies += 1,
+                        Err(BodyError::Destroyed(_)) => self.report.erased += 1,
+                        Err(BodyError::NoKey(_)) if !keyed => self.report.unopened += 1,
+                        Err(BodyError::NoKey(id)) => {
+                            let what =
+                                format!("body {commitment} is sealed under the record key {id}, which is not there");
+                            self.problem(Kind::Incomplete, path.to_owned(), Some(location.offset), None, what);
+                        }
                         Err(BodyError::Damaged(damage)) => {
                             let what = format!("{} (body {commitment})", damage.what);
                             self.problem(Kind::Invalid, damage.file, Some(damage.offset), None, what);

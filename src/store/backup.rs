@@ -91,9 +91,14 @@ pub fn backup(data: &Path, out: &mut dyn Write) -> Result<Backup, BackupError> {
             put(&mut tar, &Path::new(folder).join(name), part)?;
         }
     }
-    // Read after the entries that need them: what is appended meanwhile does no harm, and a torn last line is no line.
-    for path in [layout.subjects(), layout.body_digests()] {
-        let bytes = fs::read(&path).map_err(at(&path))?;
+    // Read after the entries that need them. The mark of how far the keys are durable goes first: what is appended
+    // meanwhile does no harm.
+    for path in [layout.record_keys().with_extension("synced"), layout.record_keys(), layout.data_key()] {
+        let bytes = match fs::read(&path) {
+            // The data key lies elsewhere; without it the copy says nothing to whoever has it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path == layout.data_key() => continue,
+            bytes => bytes.map_err(at(&path))?,
+        };
         put(&mut tar, path.strip_prefix(data).unwrap_or(&path), Part::Bytes(bytes))?;
     }
     put_closed(&mut tar, data, &data.join("closed"))?;

@@ -1,24 +1,24 @@
 //! Bodies with memory: the same bytes are kept once, however often they are seen.
 //!
-//! A body is known again by a keyed digest, never by a bare one: whoever reads the disk cannot test guesses against it.
+//! A body is known again by a digest under the key of the record that it is about, never by a bare one: whoever reads the
+//! disk cannot test guesses against it, and nobody can once the record is erased.
 //! The index learns of a body only after it is durable, so it never names one that a crash took away.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use domain::BodyId;
-use ledger::{Bodies, BodyError, Location, SharedDisk};
+use ledger::{Bodies, BodyError, Location, Owners, Seal, SharedDisk};
 
 use crate::catch_up::{location_from, location_to};
 use crate::index::{Index, IndexError, Op};
 use crate::read::ReadError;
 use crate::rows::key;
-use crate::subjects::keyed_digest;
+use crate::subjects::{KeyError, Subjects};
 
 /// The packs, and what has been put into them since the last sync.
 pub(crate) struct BodyStore {
     packs: Bodies,
-    digest_key: [u8; 32],
     fresh: Fresh,
 }
 
@@ -42,34 +42,35 @@ pub(crate) enum PutError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// There is no salt.
-    #[error("{0}")]
-    Random(String),
+    /// There is no key to seal it under, or no salt.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 impl BodyStore {
-    pub(crate) fn open(disk: SharedDisk, dir: &Path, digest_key: [u8; 32]) -> Result<Self, BodyError> {
-        Ok(BodyStore { packs: Bodies::open(disk, dir)?, digest_key, fresh: Fresh::default() })
+    pub(crate) fn open(disk: SharedDisk, dir: &Path, subjects: &Subjects) -> Result<Self, BodyError> {
+        let packs = Bodies::open(disk, dir)?.with_keys(subjects.keys().clone());
+        Ok(BodyStore { packs, fresh: Fresh::default() })
     }
 
-    /// Keeps a body, or finds the one that holds the same bytes. With `lines`, each of its lines can be shown alone.
+    /// Keeps a body, or finds the one that holds the same bytes by its `digest`. `seal` gives what it is sealed under, and
+    /// a salt. With `lines`, each of its lines can be shown alone.
     pub(crate) fn put(
         &mut self,
         index: &dyn Index,
         body: &[u8],
+        digest: [u8; 32],
         lines: bool,
-        salt: impl FnOnce() -> Result<[u8; 32], String>,
+        seal: impl FnOnce() -> Result<(Seal, [u8; 32]), KeyError>,
     ) -> Result<BodyId, PutError> {
-        let digest = keyed_digest(&self.digest_key, body);
         if let Some(id) = self.fresh.ids.get(&digest) {
             return Ok(BodyId::from_bytes(*id));
         }
         if let Some(id) = index.get(&key::known_body(&digest))?.and_then(|id| id.try_into().ok()) {
             return Ok(BodyId::from_bytes(id));
         }
-        let salt = salt().map_err(PutError::Random)?;
-        let (commitment, location) =
-            if lines { self.packs.append_lines(salt, body)? } else { self.packs.append(salt, body)? };
+        let (seal, salt) = seal()?;
+        let (commitment, location) = self.packs.append_sealed(&seal, salt, body, lines)?;
         let id = commitment.0;
         self.fresh.ids.insert(digest, id);
         self.fresh.locations.insert(id, location);
@@ -89,15 +90,24 @@ impl BodyStore {
     /// The changes that teach the index what lies in the packs from `from` on; `each` takes them batch by batch.
     pub(crate) fn scan(
         &mut self,
+        subjects: &Subjects,
         from: Option<Location>,
         mut each: impl FnMut(Vec<Op>) -> Result<(), IndexError>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut ops = Vec::new();
-        for found in self.packs.scan(from.unwrap_or_default())? {
+        let mut scan = self.packs.scan(from.unwrap_or_default())?;
+        while let Some(found) = scan.next() {
             let (commitment, location) = found?;
-            // The keyed digest needs the bytes; so does the proof that the packs still hold what they say.
-            let body = self.packs.read(location)?;
-            ops.extend(body_ops(&keyed_digest(&self.digest_key, &body), &commitment.0, &location));
+            // The digest needs the bytes; so does the proof that the packs still hold what they say.
+            match self.packs.read(location) {
+                Ok(body) => {
+                    let digest = subjects.known_by(scan.keys()).map(|owners: Owners| owners.digest(&body));
+                    ops.extend(digest.map(|digest| known_op(&digest, &commitment.0)));
+                }
+                Err(BodyError::Destroyed(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            ops.push(place_op(&commitment.0, &location));
             if ops.len() >= crate::index::GREATEST_BATCH - 2 {
                 each(std::mem::take(&mut ops))?;
             }
@@ -116,7 +126,16 @@ impl BodyStore {
                 None => return Ok(None),
             },
         };
-        self.packs.read(location).map(Some).map_err(|e| ReadError::Ledger(Box::new(e)))
+        opened(self.packs.read(location))
+    }
+}
+
+/// A body that was read; none when it was erased.
+pub(crate) fn opened<T>(read: Result<T, BodyError>) -> Result<Option<T>, ReadError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(BodyError::Destroyed(_)) => Ok(None),
+        Err(error) => Err(ReadError::Ledger(Box::new(error))),
     }
 }
 
@@ -131,5 +150,13 @@ impl Fresh {
 }
 
 fn body_ops(digest: &[u8; 32], id: &[u8; 32], location: &Location) -> [Op; 2] {
-    [Op::Put(key::known_body(digest), id.to_vec()), Op::Put(key::body(id), location_to(location))]
+    [known_op(digest, id), place_op(id, location)]
+}
+
+fn known_op(digest: &[u8; 32], id: &[u8; 32]) -> Op {
+    Op::Put(key::known_body(digest), id.to_vec())
+}
+
+fn place_op(id: &[u8; 32], location: &Location) -> Op {
+    Op::Put(key::body(id), location_to(location))
 }

@@ -12,6 +12,7 @@ use crate::fold;
 use crate::index::{GREATEST_BATCH, Index, IndexError, Op, Pair};
 use crate::read::{Head, ReadError, parse_entry};
 use crate::rows::{VERSION, Watermark, key};
+use crate::subjects::Subjects;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,11 +23,16 @@ const FOLD_AT_ONCE: u64 = 128;
 ///
 /// An index that belongs to another ledger, another past of this ledger or another format is an error; so is one that
 /// is ahead. The remedy is always to build it again.
-pub(crate) fn catch_up(index: &dyn Index, reader: &Reader, bodies: &mut BodyStore) -> Result<u64, IndexError> {
+pub(crate) fn catch_up(
+    index: &dyn Index,
+    reader: &Reader,
+    bodies: &mut BodyStore,
+    subjects: &Subjects,
+) -> Result<u64, IndexError> {
     let failed = |e: AnyError| IndexError(e.to_string());
     let from =
         index.get(key::PACKS)?.map(|bytes| location_from(&bytes)).transpose().map_err(|e| failed(Box::new(e)))?;
-    bodies.scan(from, |ops| index.apply(ops)).map_err(failed)?;
+    bodies.scan(subjects, from, |ops| index.apply(ops)).map_err(failed)?;
     catch_up_entries(index, reader).map_err(failed)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// ```text
 /// ledger/       segments, checkpoint, checkpoints.log: the truth
 /// body/         packs of bodies, named by their salted commitments
-/// keys/         the signing key, the record keys behind pseudonyms, the key of the body digests
+/// keys/         the signing key, the data key unless it lies elsewhere, the record keys under it
 /// guard/        the high-water mark, unless the settings put it on another volume
 /// anchors/      what outside authorities dated, as files that `openssl ts` reads; made again from the bodies
 /// closed/       ledgers that were ended, by number; the one in `ledger/` continues the last of them
@@ -55,14 +55,14 @@ impl Layout {
         self.keys().join("ledger.seed.next")
     }
 
-    /// The record keys behind pseudonyms.
-    pub fn subjects(&self) -> PathBuf {
-        self.keys().join("subjects")
+    /// The data key, 64 hexadecimal digits, where the settings name no other place.
+    pub fn data_key(&self) -> PathBuf {
+        self.keys().join("data.key")
     }
 
-    /// The key of the digests by which a body is known again, 64 hexadecimal digits.
-    pub fn body_digests(&self) -> PathBuf {
-        self.keys().join("bodies.key")
+    /// The keys of records and the names behind pseudonyms, under the data key.
+    pub fn record_keys(&self) -> PathBuf {
+        self.keys().join("records")
     }
 
     /// The high-water mark, where the settings name no other volume.

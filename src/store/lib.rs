@@ -12,6 +12,7 @@ mod anchors;
 mod backup;
 mod bodies;
 mod catch_up;
+mod data_key;
 mod epoch;
 mod keys;
 mod layout;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use anchors::Dated;
 pub use backup::{Backup, BackupError, backup, backup_to, restore};
+pub use data_key::{DataKeyError, record_keys, rewrap};
 pub use epoch::{CloseError, Closed, close};
 pub use keys::{RotateError, Rotated, rotate_key};
 pub use layout::Layout;

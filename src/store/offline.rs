@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::{BodyId, Pseudonym, ResourceKey};
-use ledger::{BodyReader, Reader};
+use ledger::{BodyError, BodyReader, DataKey, KeyStore, Reader, RealDisk};
 
+use crate::bodies::opened;
 use crate::catch_up;
+use crate::data_key::{self, DataKeyError};
 use crate::index::{Index, MemoryIndex};
 use crate::layout::Layout;
 use crate::read::{Head, Read, ReadError};
@@ -20,17 +22,41 @@ pub type SaltedBody = ([u8; 32], Vec<u8>);
 pub struct Offline {
     reader: Reader,
     packs: BodyReader,
-    subjects: Subjects,
+    /// `None` without the data key: then no body can be opened and nobody named.
+    subjects: Option<Subjects>,
     index: Arc<MemoryIndex>,
     head: Head,
 }
 
 impl Offline {
-    /// Opens the data directory and folds the whole ledger in memory.
+    /// Opens the data directory with the data key in its folder of keys, and folds the whole ledger in memory.
     pub fn open(data: &Path) -> Result<Self, ReadError> {
+        Offline::open_with(data, None)
+    }
+
+    /// Like [`Offline::open`], with the data key from another place.
+    pub fn open_with(data: &Path, data_key: Option<&DataKey>) -> Result<Self, ReadError> {
         let layout = Layout::new(data);
+        let key = if layout.is_initialised() { Some(find_key(&layout, data_key)?) } else { None };
+        Offline::open_sealed(&layout, key.as_ref())
+    }
+
+    /// Like [`Offline::open`], whether the data key is at hand or not. Without it, sealed bodies are as if they were
+    /// not there, and why it is not at hand is given.
+    pub fn open_even_sealed(
+        data: &Path,
+        data_key: Option<&DataKey>,
+    ) -> Result<(Self, Option<DataKeyError>), ReadError> {
+        let layout = Layout::new(data);
+        match data_key::find(&layout, data_key) {
+            Ok(key) => Ok((Offline::open_sealed(&layout, Some(&key))?, None)),
+            Err(why) => Ok((Offline::open_sealed(&layout, None)?, Some(why))),
+        }
+    }
+
+    fn open_sealed(layout: &Layout, data_key: Option<&DataKey>) -> Result<Self, ReadError> {
         if !layout.is_initialised() {
-            return Err(ReadError::Malformed(format!("no ledger in {}", data.display())));
+            return Err(ReadError::Malformed(format!("no ledger in {}", layout.data().display())));
         }
         let failed = |e: Box<dyn std::error::Error + Send + Sync>| ReadError::Ledger(e);
         let reader = Reader::open(&layout.ledger());
@@ -38,13 +64,17 @@ impl Offline {
         // Subjects and packs are read after the head they must cover: what is appended meanwhile does no harm.
         let head = catch_up::head(&reader)?;
         catch_up::catch_up_entries(index.as_ref(), &reader).map_err(failed)?;
-        let packs = BodyReader::open(&layout.bodies());
+        let mut packs = BodyReader::open(&layout.bodies());
         for found in packs.scan(Default::default()).map_err(|e| failed(e.into()))? {
             let (commitment, location) = found.map_err(|e| failed(e.into()))?;
             let put = crate::index::Op::Put(key::body(&commitment.0), catch_up::location_to(&location));
             index.apply(vec![put])?;
         }
-        let subjects = Subjects::open(&layout.subjects(), false).map_err(|e| failed(e.into()))?;
+        let subjects = data_key.map(|key| Subjects::open(RealDisk::shared(), layout, key, false));
+        let subjects = subjects.transpose().map_err(|e| failed(e.into()))?;
+        if let Some(subjects) = &subjects {
+            packs = packs.with_keys(subjects.keys().clone());
+        }
         Ok(Offline { reader, packs, subjects, index, head })
     }
 
@@ -52,7 +82,25 @@ impl Offline {
     pub fn salted_body(&self, id: &BodyId) -> Result<Option<SaltedBody>, ReadError> {
         let Some(bytes) = self.index.get(&key::body(&id.to_bytes()))? else { return Ok(None) };
         let location = catch_up::location_from(&bytes)?;
-        self.packs.read_salted(location).map(Some).map_err(|e| ReadError::Ledger(Box::new(e)))
+        self.opened(self.packs.read_salted(location))
+    }
+
+    /// The ledger itself.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The keys of records, to verify bodies with; `None` without the data key.
+    pub fn record_keys(&self) -> Option<Arc<KeyStore>> {
+        self.subjects.as_ref().map(|subjects| subjects.keys().clone())
+    }
+
+    /// What was read; nothing when it was erased, or when nothing can be opened here.
+    fn opened<T>(&self, read: Result<T, BodyError>) -> Result<Option<T>, ReadError> {
+        match read {
+            Err(BodyError::NoKey(_)) if self.subjects.is_none() => Ok(None),
+            read => opened(read),
+        }
     }
 
     /// The entries from `from` on, in order, as bytes.
@@ -62,6 +110,10 @@ impl Offline {
             Ok((number, bytes.ok_or_else(|| ReadError::Malformed(format!("entry #{number} is not there")))?))
         })
     }
+}
+
+fn find_key(layout: &Layout, data_key: Option<&DataKey>) -> Result<DataKey, ReadError> {
+    data_key::find(layout, data_key).map_err(|e| ReadError::Ledger(Box::new(e)))
 }
 
 impl Read for Offline {
@@ -84,14 +136,14 @@ impl Read for Offline {
     fn body(&self, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(bytes) = self.index.get(&key::body(&id.to_bytes()))? else { return Ok(None) };
         let location = catch_up::location_from(&bytes)?;
-        self.packs.read(location).map(Some).map_err(|e| ReadError::Ledger(Box::new(e)))
+        self.opened(self.packs.read(location))
     }
 
     fn resource(&self, pseudonym: &Pseudonym) -> Option<ResourceKey> {
-        self.subjects.name(pseudonym).cloned()
+        self.subjects.as_ref()?.name(pseudonym).cloned()
     }
 
     fn pseudonym(&self, resource: &ResourceKey) -> Option<Pseudonym> {
-        self.subjects.known(resource).cloned()
+        self.subjects.as_ref()?.known(resource).cloned()
     }
 }

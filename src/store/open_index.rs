@@ -11,18 +11,19 @@ use crate::bodies::BodyStore;
 use crate::catch_up;
 use crate::index::{self, Index, SledIndex};
 use crate::layout::Layout;
+use crate::subjects::Subjects;
 use crate::writer::Recovered;
 
 /// The index as it lies there, brought up to date; or, where anything is wrong with it, one that is built again.
 pub(crate) fn open_index(
     layout: &Layout,
     reader: &Reader,
-    bodies: &mut BodyStore,
+    (bodies, subjects): (&mut BodyStore, &Subjects),
     recovered: &mut Recovered,
 ) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
     let opened = SledIndex::open(&layout.index()).and_then(|index| {
         index::read_through(&index)?;
-        let folded = catch_up::catch_up(&index, reader, bodies)?;
+        let folded = catch_up::catch_up(&index, reader, bodies, subjects)?;
         Ok((index, folded))
     });
     match opened {
@@ -38,7 +39,7 @@ pub(crate) fn open_index(
             recovered
                 .notes
                 .push(format!("the index cannot be used: {error}; the index is built again from the ledger"));
-            rebuild_index(layout, reader, bodies, recovered)
+            rebuild_index(layout, reader, (bodies, subjects), recovered)
         }
     }
 }
@@ -47,7 +48,7 @@ pub(crate) fn open_index(
 pub(crate) fn rebuild_index(
     layout: &Layout,
     reader: &Reader,
-    bodies: &mut BodyStore,
+    (bodies, subjects): (&mut BodyStore, &Subjects),
     recovered: &mut Recovered,
 ) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
     let (current, aside) = (layout.index(), layout.data().join("index.broken"));
@@ -56,7 +57,7 @@ pub(crate) fn rebuild_index(
         fs::rename(&current, &aside)?;
     }
     let index = SledIndex::open(&current)?;
-    recovered.folded = catch_up::catch_up(&index, reader, bodies)?;
+    recovered.folded = catch_up::catch_up(&index, reader, bodies, subjects)?;
     remove(&aside)?;
     Ok(Arc::new(index))
 }

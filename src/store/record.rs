@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::entry::{self, CheckLine, Fact, Intent, Observations, PopulationManifest};
+use domain::entry::{self, CheckLine, DeviationDetail, Fact, Intent, Observations, PopulationManifest};
 use domain::{
     BodyId, CheckId, CollectionRun, Gap, Observation, Population, Pseudonym, ResourceKey, RowAddress, SourceId,
     StreamId,
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::read::ObservationLine;
+use crate::subjects::Owner;
 use crate::writer::{Receipt, Store, StoreError};
 
 /// What one check says of one run: counts by its line, and every observation behind them.
@@ -73,7 +74,7 @@ impl Store {
         let caller = run.caller.as_ref().map(|caller| self.pseudonym_for(&caller_key(&run.source(), caller)));
         let changes = match &run.changes {
             Ok(changes) if changes.is_empty() => None,
-            changes => Some(self.put_json(changes)?),
+            changes => Some(self.put_answer(canonical(changes)?.as_bytes())?),
         };
         let (gaps, more_gaps) = telling_gaps(&run.gaps);
         let entry = entry::Run {
@@ -102,7 +103,7 @@ impl Store {
             check: observation.check.clone(),
             resource: self.pseudonym_for(&observation.resource)?,
             value: observation.value,
-            body: self.put_row(observation)?,
+            body: self.put_row(&observation.resource, observation)?,
         })
     }
 
@@ -142,21 +143,30 @@ impl Store {
         })
     }
 
-    /// Keeps a value as canonical JSON.
+    /// Keeps a value that belongs to nobody, as canonical JSON.
     pub fn put_json<T: Serialize>(&self, value: &T) -> Result<BodyId, StoreError> {
         self.put_body(canonical(value)?.as_bytes())
     }
 
+    /// Keeps what stands behind a step in the life of a deviation. It speaks of the resource, and of whoever changed it.
+    pub fn put_detail(&self, detail: &DeviationDetail) -> Result<BodyId, StoreError> {
+        let owner = match &detail.actor {
+            Ok(actor) => Owner::With(&detail.resource, &actor.id),
+            Err(_) => Owner::Resource(&detail.resource),
+        };
+        self.put_body_of(owner, canonical(detail)?.as_bytes(), false)
+    }
+
     /// Keeps the body of a row, so that any field of it can be hidden when the row is shown.
-    fn put_row<T: Serialize>(&self, value: &T) -> Result<BodyId, StoreError> {
-        self.put_lines(row_text(value)?.as_bytes())
+    fn put_row<T: Serialize>(&self, of: &ResourceKey, value: &T) -> Result<BodyId, StoreError> {
+        self.put_body_of(Owner::Resource(of), row_text(value)?.as_bytes(), true)
     }
 
     /// Keeps the resources of a population one by one, and their manifest: a row of fixed size for each.
     fn put_population(&self, population: &Population) -> Result<Option<BodyId>, StoreError> {
         let mut rows = Vec::with_capacity(population.len());
         for resource in population.resources() {
-            rows.push((self.pseudonym_for(&resource.key)?, self.put_row(&resource)?));
+            rows.push((self.pseudonym_for(&resource.key)?, self.put_row(&resource.key, &resource)?));
         }
         rows.sort_unstable();
         let mut text = String::new();

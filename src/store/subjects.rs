@@ -1,109 +1,105 @@
 //! Pseudonyms: the link between names in bodies and tokens in entries, kept where it can be erased.
 //!
-//! Every resource has a random key of its own. Its pseudonym is a keyed digest of nothing but a constant, so that the
-//! ledger reveals nobody and, once the key is destroyed, nobody can be found again by guessing names.
+//! Every resource has a random key of its own. Its bodies are sealed under that key, and its pseudonym is a keyed digest
+//! of nothing but a constant: so the ledger reveals nobody, and once the key is destroyed nobody can be found again by
+//! guessing names. The key store holds key and name under the data key.
 //!
-//! The file is a list of lines of JSON, each closed by a checksum, appended and synced before the first entry that uses
-//! the pseudonym. A torn last line is one that no entry uses; it is dropped.
+//! What belongs to nobody is sealed under the ledger's own key. An answer that speaks of several resources at once has a
+//! key without a name: whoever erases one of them destroys that key with theirs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::{Pseudonym, ResourceKey, ResourceType};
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use ledger::{DataKey, KeyId, KeyState, KeyStore, KeyStoreError, NONCE, Owners, RecordKey, SharedDisk};
 
-/// The keys of all resources, in memory and on disk.
+use crate::layout::Layout;
+
+/// Whom a body is about, and so under whose key it is sealed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner<'a> {
+    /// Nobody: manifests, lists of exchanges, checks, outside dates.
+    Ledger,
+    /// Itself: an answer as it came. It has a key of its own, so that it can be erased alone.
+    Itself,
+    /// One resource.
+    Resource(&'a ResourceKey),
+    /// A resource, and whoever has this id at the source, if a resource of that id is known.
+    With(&'a ResourceKey, &'a str),
+}
+
+/// Fresh random bytes, for keys and nonces.
+pub(crate) type Fresh<'a> = &'a dyn Fn() -> Result<[u8; 32], String>;
+
+/// A key could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// The key store.
+    #[error(transparent)]
+    Store(#[from] KeyStoreError),
+    /// There are no random numbers.
+    #[error("{0}")]
+    Random(String),
+    /// A record that was erased while it was being written.
+    #[error("the key of a record is gone")]
+    Gone,
+}
+
+/// The resources behind pseudonyms, and the keys of all records.
 pub(crate) struct Subjects {
     known: HashMap<Arc<ResourceKey>, Pseudonym>,
     names: HashMap<Pseudonym, Arc<ResourceKey>>,
     /// The few types there are, so that every resource shares the name of its own.
     kinds: BTreeSet<ResourceType>,
-    file: Option<File>,
-    dirty: bool,
+    own: Option<RecordKey>,
+    keys: Arc<KeyStore>,
 }
 
-/// The file of keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the file of record keys {path}")]
-pub(crate) struct SubjectsError {
-    /// Which file.
-    pub(crate) path: PathBuf,
-    /// What went wrong.
-    #[source]
-    pub(crate) source: io::Error,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    #[serde(flatten)]
-    resource: ResourceKey,
-    key: String,
-    /// First 8 hexadecimal digits of SHA-256 over type, id and key.
-    sum: String,
-}
+/// The label of the ledger's own key.
+const OWN: &[u8] = b"the ledger's own";
 
 impl Subjects {
-    /// Reads the keys in `path`; with `write` also makes the file and takes new ones.
-    pub(crate) fn open(path: &Path, write: bool) -> Result<Self, SubjectsError> {
-        let failed = |source| SubjectsError { path: path.to_owned(), source };
-        let mut subjects =
-            Subjects { known: HashMap::new(), names: HashMap::new(), kinds: BTreeSet::new(), file: None, dirty: false };
-        let whole = match File::open(path) {
-            Ok(file) => subjects.read(BufReader::new(file)).map_err(failed)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
-            Err(e) => return Err(failed(e)),
+    /// Makes the empty file of keys.
+    pub(crate) fn create(disk: &SharedDisk, layout: &Layout, data_key: &DataKey) -> Result<(), KeyStoreError> {
+        KeyStore::create(disk.as_ref(), &layout.record_keys(), data_key)
+    }
+
+    /// Reads the file of keys; with `write` it takes new ones.
+    pub(crate) fn open(
+        disk: SharedDisk,
+        layout: &Layout,
+        data_key: &DataKey,
+        write: bool,
+    ) -> Result<Self, KeyStoreError> {
+        let mut learnt = Vec::new();
+        let mut own = None;
+        let mut learn = |id: KeyId, label: Option<&[u8]>| match label {
+            Some(OWN) => own = Some(id),
+            Some(label) => learnt.extend(serde_json::from_slice::<ResourceKey>(label).ok().map(|name| (id, name))),
+            None => {}
         };
-        if write {
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
-            if whole < file.metadata().map_err(failed)?.len() {
-                file.set_len(whole).map_err(failed)?;
-            }
-            subjects.file = Some(file);
+        let keys = KeyStore::open(disk, &layout.record_keys(), data_key, write, &mut learn)?;
+        let own = own.and_then(|id| here(&keys, &id));
+        let mut subjects = Subjects { known: HashMap::new(), names: HashMap::new(), kinds: BTreeSet::new(), own, keys };
+        for (id, name) in learnt {
+            subjects.learn(name, id);
         }
         Ok(subjects)
     }
 
-    /// Learns every whole line; gives the length of all of them.
-    fn read(&mut self, mut file: impl BufRead) -> io::Result<u64> {
-        let (mut whole, mut number, mut line) = (0, 0, Vec::new());
-        while file.read_until(b'\n', &mut line)? > 0 {
-            let Some(text) = line.strip_suffix(b"\n") else { break };
-            whole += line.len() as u64;
-            number += 1;
-            if !text.is_empty() {
-                let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("line {number} is damaged"));
-                let (resource, key) = read_line(text).ok_or_else(damaged)?;
-                self.learn(resource, &key);
-            }
-            line.clear();
-        }
-        Ok(whole)
+    /// The keys of all records.
+    pub(crate) fn keys(&self) -> &Arc<KeyStore> {
+        &self.keys
     }
 
-    /// The pseudonym of a resource; a resource met for the first time gets a key from `random`.
-    pub(crate) fn pseudonym(
-        &mut self,
-        resource: &ResourceKey,
-        random: impl FnOnce() -> [u8; 32],
-    ) -> io::Result<Pseudonym> {
+    /// The pseudonym of a resource; a resource met for the first time gets a key.
+    pub(crate) fn pseudonym(&mut self, resource: &ResourceKey, fresh: Fresh<'_>) -> Result<Pseudonym, KeyError> {
         if let Some(known) = self.known.get(resource) {
             return Ok(known.clone());
         }
-        let key = random();
-        let line = Line { resource: resource.clone(), key: hex::encode(key), sum: sum(resource, &key) };
-        let mut bytes = serde_json::to_vec(&line)?;
-        bytes.push(b'\n');
-        if let Some(file) = &mut self.file {
-            file.write_all(&bytes)?;
-            self.dirty = true;
-        }
-        Ok(self.learn(resource.clone(), &key))
+        let label = serde_json::to_vec(resource).map_err(|e| KeyError::Random(e.to_string()))?;
+        let key = self.add(&label, fresh)?;
+        Ok(self.learn(resource.clone(), key.id()))
     }
 
     /// The pseudonym of a resource met before.
@@ -116,17 +112,62 @@ impl Subjects {
         self.names.get(pseudonym).map(Arc::as_ref)
     }
 
-    /// Makes every key so far durable.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if let (true, Some(file)) = (self.dirty, &self.file) {
-            file.sync_data()?;
-            self.dirty = false;
+    /// The keys under which a body is sealed, and those by which its bytes are known again.
+    pub(crate) fn owners(&mut self, owner: Owner<'_>, fresh: Fresh<'_>) -> Result<Owners, KeyError> {
+        match owner {
+            Owner::Ledger => self.own(fresh).map(Owners::one),
+            Owner::Itself => self.add(b"", fresh).map(Owners::one),
+            Owner::Resource(resource) => self.key_of(resource, fresh).map(Owners::one),
+            Owner::With(resource, id) => {
+                let first = self.key_of(resource, fresh)?;
+                let other = |kind: &ResourceType| ResourceKey { kind: kind.clone(), id: id.to_owned() };
+                let second = self.kinds.iter().map(other).find(|other| self.known.contains_key(other));
+                match second {
+                    Some(second) => Ok(Owners::two(first, self.key_of(&second, fresh)?)),
+                    None => Ok(Owners::one(first)),
+                }
+            }
         }
-        Ok(())
     }
 
-    fn learn(&mut self, mut resource: ResourceKey, key: &[u8; 32]) -> Pseudonym {
-        let pseudonym = derive(key);
+    /// The keys by which the bytes of a body are known again, told the keys that it is sealed under. `None` when one of
+    /// those is gone.
+    pub(crate) fn known_by(&self, sealed_under: &[KeyId]) -> Option<Owners> {
+        let keys: Option<Vec<RecordKey>> = sealed_under.iter().map(|id| here(&self.keys, id)).collect();
+        match keys?.as_slice() {
+            [one] if self.names.contains_key(&Pseudonym::from_bytes(one.id().0)) => Some(Owners::one(*one)),
+            [_] => self.own.map(Owners::one),
+            [first, second] => Some(Owners::two(*first, *second)),
+            _ => None,
+        }
+    }
+
+    /// The ledger's own key, made when there is none.
+    pub(crate) fn own(&mut self, fresh: Fresh<'_>) -> Result<RecordKey, KeyError> {
+        match self.own {
+            Some(own) => Ok(own),
+            None => {
+                let own = self.add(OWN, fresh)?;
+                self.own = Some(own);
+                Ok(own)
+            }
+        }
+    }
+
+    fn key_of(&mut self, resource: &ResourceKey, fresh: Fresh<'_>) -> Result<RecordKey, KeyError> {
+        let pseudonym = self.pseudonym(resource, fresh)?;
+        here(&self.keys, &KeyId(pseudonym.to_bytes())).ok_or(KeyError::Gone)
+    }
+
+    fn add(&self, label: &[u8], fresh: Fresh<'_>) -> Result<RecordKey, KeyError> {
+        let key = RecordKey::new(fresh().map_err(KeyError::Random)?);
+        let nonce = fresh().map_err(KeyError::Random)?;
+        self.keys.add(key, label, nonce.first_chunk::<NONCE>().unwrap_or(&[0; NONCE]))?;
+        Ok(key)
+    }
+
+    fn learn(&mut self, mut resource: ResourceKey, id: KeyId) -> Pseudonym {
+        let pseudonym = Pseudonym::from_bytes(id.0);
         match self.kinds.get(&resource.kind) {
             Some(kind) => resource.kind = kind.clone(),
             None => drop(self.kinds.insert(resource.kind.clone())),
@@ -138,46 +179,19 @@ impl Subjects {
     }
 }
 
-fn read_line(line: &[u8]) -> Option<(ResourceKey, [u8; 32])> {
-    let line: Line = serde_json::from_slice(line).ok()?;
-    let key: [u8; 32] = hex::decode(&line.key).ok()?.try_into().ok()?;
-    (sum(&line.resource, &key) == line.sum).then_some((line.resource, key))
-}
-
-fn sum(resource: &ResourceKey, key: &[u8; 32]) -> String {
-    let mut digest = Sha256::new();
-    digest.update(resource.kind.as_str());
-    digest.update([0]);
-    digest.update(&resource.id);
-    digest.update([0]);
-    digest.update(key);
-    let mut text = hex::encode(digest.finalize());
-    text.truncate(8);
-    text
-}
-
-/// HMAC-SHA256 of "id" under the resource's key, the first 16 bytes.
-fn derive(key: &[u8; 32]) -> Pseudonym {
-    let mut half = [0; 16];
-    for (to, from) in half.iter_mut().zip(keyed_digest(key, b"id")) {
-        *to = from;
-    }
-    Pseudonym::from_bytes(half)
-}
-
-/// HMAC-SHA256.
-pub(crate) fn keyed_digest(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    match Hmac::<Sha256>::new_from_slice(key) {
-        Ok(mut mac) => {
-            mac.update(message);
-            mac.finalize().into_bytes().into()
-        }
-        Err(_) => unreachable!("HMAC takes keys of any length"),
+fn here(keys: &KeyStore, id: &KeyId) -> Option<RecordKey> {
+    match keys.get(id) {
+        KeyState::Here(key) => Some(key),
+        KeyState::Destroyed | KeyState::Unknown => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use ledger::RealDisk;
+
     use super::*;
 
     fn resource(id: &str) -> ResourceKey {
@@ -185,40 +199,35 @@ mod tests {
     }
 
     #[test]
-    fn a_pseudonym_stays_the_same_after_a_restart_and_tells_nothing() {
+    fn a_pseudonym_stays_the_same_after_a_restart_tells_nothing_and_is_gone_for_good_once_destroyed() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("subjects");
-        let mut subjects = Subjects::open(&path, true).unwrap();
-        let dora = subjects.pseudonym(&resource("dora"), || [1; 32]).unwrap();
-        let erik = subjects.pseudonym(&resource("erik"), || [2; 32]).unwrap();
-        subjects.sync().unwrap();
+        let layout = Layout::new(dir.path());
+        std::fs::create_dir(layout.keys()).unwrap();
+        let (disk, key, next) = (RealDisk::shared(), DataKey::new([7; 32]), Cell::new(0));
+        let fresh = || {
+            next.set(next.get() + 1);
+            Ok([next.get(); 32])
+        };
+        Subjects::create(&disk, &layout, &key).unwrap();
+        let open = || Subjects::open(disk.clone(), &layout, &key, true).unwrap();
+        let mut subjects = open();
+        let own = subjects.own(&fresh).unwrap();
+        let dora = subjects.pseudonym(&resource("dora"), &fresh).unwrap();
+        let erik = subjects.pseudonym(&resource("erik"), &fresh).unwrap();
+        subjects.keys().sync().unwrap();
         assert_ne!(dora, erik);
 
-        let mut again = Subjects::open(&path, true).unwrap();
-        assert_eq!(again.pseudonym(&resource("dora"), || [9; 32]).unwrap(), dora);
+        let mut again = open();
+        assert!(again.own(&fresh).unwrap() == own);
+        assert_eq!(again.pseudonym(&resource("dora"), &fresh).unwrap(), dora);
         assert_eq!(again.name(&erik), Some(&resource("erik")));
-    }
+        let file = std::fs::read(layout.record_keys()).unwrap();
+        assert!(!file.windows(4).any(|window| window == b"erik"));
 
-    #[test]
-    fn a_torn_last_line_is_dropped_and_damage_before_it_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("subjects");
-        let mut subjects = Subjects::open(&path, true).unwrap();
-        let dora = subjects.pseudonym(&resource("dora"), || [1; 32]).unwrap();
-        subjects.pseudonym(&resource("erik"), || [2; 32]).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-
-        std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
-        let mut torn = Subjects::open(&path, true).unwrap();
-        assert_eq!(torn.known(&resource("dora")), Some(&dora));
-        assert_eq!(torn.known(&resource("erik")), None);
-        torn.pseudonym(&resource("erik"), || [3; 32]).unwrap();
-        assert!(Subjects::open(&path, false).unwrap().known(&resource("erik")).is_some());
-
-        let mut damaged = whole;
-        damaged[20] ^= 1;
-        std::fs::write(&path, &damaged).unwrap();
-        let Err(error) = Subjects::open(&path, true) else { panic!("damage went unseen") };
-        assert!(error.source.to_string().contains("line 1"), "{}", error.source);
+        assert_eq!(again.keys().destroy(&[KeyId(erik.to_bytes())]).unwrap(), 1);
+        let mut gone = open();
+        assert_eq!((gone.name(&erik), gone.known(&resource("erik"))), (None, None));
+        assert_eq!(gone.known(&resource("dora")), Some(&dora));
+        assert_ne!(gone.pseudonym(&resource("erik"), &fresh).unwrap(), erik, "who comes back is somebody new");
     }
 }

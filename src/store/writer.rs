@@ -17,18 +17,19 @@ use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, in_full};
-use ledger::{AppendError, Bodies, BodyError, GuardPlaces, Log, Reader, SharedDisk, SigningKey};
+use ledger::{AppendError, Bodies, BodyError, DataKey, GuardPlaces, Log, Reader, Seal, SharedDisk, SigningKey};
 
 use crate::bodies::{BodyStore, Fresh, PutError};
+use crate::data_key::nonce_of;
 use crate::index::{Index, IndexError, MemoryIndex};
-use crate::keys::{read_secret, write_secret};
+use crate::keys::write_secret;
 use crate::layout::Layout;
 use crate::open_index::{open_index, rebuild_index};
 use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{StreamRow, Watermark, key};
-use crate::subjects::Subjects;
-use crate::{catch_up, fold, keys};
+use crate::subjects::{KeyError, Owner, Subjects};
+use crate::{catch_up, data_key, fold, keys};
 
 /// Gives random bytes, for salts and keys.
 pub trait Random: Send + Sync {
@@ -44,6 +45,8 @@ pub struct Options {
     pub guard: Option<PathBuf>,
     /// Further places of the mark, on other volumes still.
     pub guard_copies: Vec<PathBuf>,
+    /// The data key, when it does not lie in the folder of keys.
+    pub data_key: Option<DataKey>,
     /// The disk; tests hand in one that fails.
     pub disk: SharedDisk,
     /// The clock.
@@ -213,8 +216,8 @@ impl Store {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.keys())?;
             let seed = options.random.bytes()?;
             write_secret(&layout.signing_key(), &seed)?;
-            write_secret(&layout.body_digests(), &options.random.bytes()?)?;
-            drop(Subjects::open(&layout.subjects(), true)?);
+            let data_key = data_key::make(&layout, options.data_key.as_ref(), options.random.as_ref())?;
+            Subjects::create(&options.disk, &layout, &data_key)?;
             drop(Bodies::open(options.disk.clone(), &layout.bodies())?);
             fs::File::open(layout.keys())?.sync_all()?;
             let signer = SigningKey::from_seed(origin, &seed)?;
@@ -281,9 +284,11 @@ impl Store {
         if recovery.finished > 0 {
             recovered.notes.push(format!("{} entries were durable and are now signed for", recovery.finished));
         }
-        let mut bodies = BodyStore::open(options.disk.clone(), &layout.bodies(), read_secret(&layout.body_digests())?)?;
-        let subjects = Subjects::open(&layout.subjects(), true)?;
-        let index = open_index(&layout, &reader, &mut bodies, &mut recovered)?;
+        data_key::adopt(&layout, options.data_key.as_ref(), options.random.as_ref())?;
+        let data_key = data_key::find(&layout, options.data_key.as_ref())?;
+        let subjects = Subjects::open(options.disk.clone(), &layout, &data_key, true)?;
+        let mut bodies = BodyStore::open(options.disk.clone(), &layout.bodies(), &subjects)?;
+        let index = open_index(&layout, &reader, (&mut bodies, &subjects), &mut recovered)?;
         let head = head_of(&reader)?;
         let last_at = catch_up::last_time(index.as_ref())?;
         let shared = Arc::new(Shared {
@@ -352,23 +357,36 @@ impl Store {
         }
     }
 
-    /// Keeps a body; it is durable before any entry recorded after this call is.
+    /// Keeps a body that belongs to nobody; it is durable before any entry recorded after this call is.
     pub fn put_body(&self, body: &[u8]) -> Result<BodyId, StoreError> {
-        self.put_body_as(body, false)
+        self.put_body_of(Owner::Ledger, body, false)
     }
 
-    /// Like [`Store::put_body`], under a commitment to its lines: any of them can be shown while others stay hidden.
-    pub(crate) fn put_lines(&self, body: &[u8]) -> Result<BodyId, StoreError> {
-        self.put_body_as(body, true)
+    /// Keeps an answer as it came.
+    pub fn put_answer(&self, body: &[u8]) -> Result<BodyId, StoreError> {
+        self.put_body_of(Owner::Itself, body, false)
     }
 
-    fn put_body_as(&self, body: &[u8], lines: bool) -> Result<BodyId, StoreError> {
+    /// Keeps a body, sealed under the key of whom it is about. With `lines`, the commitment is one to its lines: any of
+    /// them can be shown while others stay hidden.
+    pub(crate) fn put_body_of(&self, owner: Owner<'_>, body: &[u8], lines: bool) -> Result<BodyId, StoreError> {
         self.alive()?;
         Store::room_in(self.free_space()?).map_err(StoreError::DiskFull)?;
-        let index = self.shared.index();
         let random = || self.shared.options.random.bytes();
-        let kept = lock(&self.shared.bodies).put(index.as_ref(), body, lines, random);
-        kept.map_err(|error| match error {
+        let put = || -> Result<BodyId, PutError> {
+            // An answer is looked for under the ledger's own key, and gets one of its own when it is new.
+            let sought = if matches!(owner, Owner::Itself) { Owner::Ledger } else { owner };
+            let sought = lock(&self.shared.subjects).owners(sought, &random)?;
+            let seal = || {
+                let itself = matches!(owner, Owner::Itself);
+                let owners = if itself { lock(&self.shared.subjects).owners(owner, &random)? } else { sought };
+                let nonce = nonce_of(self.shared.options.random.as_ref()).map_err(KeyError::Random)?;
+                Ok((Seal { owners, nonce }, random().map_err(KeyError::Random)?))
+            };
+            let index = self.shared.index();
+            lock(&self.shared.bodies).put(index.as_ref(), body, sought.digest(body), lines, seal)
+        };
+        put().map_err(|error| match error {
             PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
             error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),
         })
@@ -377,13 +395,8 @@ impl Store {
     /// The pseudonym of a resource, given on first sight.
     pub(crate) fn pseudonym_for(&self, resource: &ResourceKey) -> Result<Pseudonym, StoreError> {
         self.alive()?;
-        let mut subjects = lock(&self.shared.subjects);
-        if let Some(known) = subjects.known(resource) {
-            return Ok(known.clone());
-        }
-        let fresh = self.shared.options.random.bytes().map_err(|e| self.shared.stop(e))?;
-        let given = subjects.pseudonym(resource, || fresh);
-        given.map_err(|e| self.shared.stop(format!("a record key could not be kept: {e}")))
+        let given = lock(&self.shared.subjects).pseudonym(resource, &|| self.shared.options.random.bytes());
+        given.map_err(|e| self.shared.stop(format!("a record key could not be kept: {}", in_full(&e))))
     }
 
     /// The entry of a stream's last run.
@@ -584,9 +597,6 @@ impl Writer {
                 error => shared.stop(format!("bodies could not be made durable: {}", in_full(&error))),
             })?
         };
-        lock(&shared.subjects)
-            .sync()
-            .map_err(|e| shared.stop(format!("record keys could not be made durable: {e}")))?;
         let bytes: Vec<Vec<u8>> = plan.entries.iter().map(|accepted| accepted.bytes.clone()).collect();
         match self.log.append(&bytes) {
             Ok(_) => {}
@@ -628,8 +638,10 @@ impl Writer {
         // The broken one is let go first: sled holds a lock on its folder.
         *shared.index.write().unwrap_or_else(PoisonError::into_inner) = memory;
         let mut recovered = Recovered::default();
+        // The same order as when a body is kept anew: bodies, then names.
         let mut bodies = lock(&shared.bodies);
-        let index = rebuild_index(&shared.layout, &shared.reader, &mut bodies, &mut recovered)?;
+        let subjects = lock(&shared.subjects);
+        let index = rebuild_index(&shared.layout, &shared.reader, (&mut bodies, &subjects), &mut recovered)?;
         *shared.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         *shared.head.write().unwrap_or_else(PoisonError::into_inner) = head_of(&shared.reader)?;
         Ok(())

@@ -270,7 +270,7 @@ fn badday_19_a_connector_sees_its_own_credentials_and_no_secret_is_kept() {
     seen.push(("the alerts".into(), world.received().iter().flat_map(|one| one.body.to_vec()).collect()));
     daemon.stop();
     files(&setup.data(), &mut |path| seen.push((path.display().to_string(), fs::read(path).unwrap())));
-    // Bodies lie compressed in their packs, so each is opened.
+    // Bodies lie sealed in their packs, so each is opened.
     let offline = Offline::open(&setup.data()).unwrap();
     let mut bodies = 0;
     for (key, _) in offline.index().scan(b"b/", None, usize::MAX).unwrap() {

@@ -113,7 +113,7 @@ fn a_population_that_was_not_read_has_no_numbers() {
 }
 
 #[test]
-fn verify_says_once_that_a_key_is_wrong_and_what_cannot_be_shown_without_names() {
+fn verify_says_once_that_a_key_is_wrong_and_what_was_not_opened_without_the_data_key() {
     let (_world, _server, setup) = watched(Posture::Good);
     assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
     let (_, out, _) = run(&setup, &["verify"]);
@@ -130,10 +130,47 @@ fn verify_says_once_that_a_key_is_wrong_and_what_cannot_be_shown_without_names()
     assert_eq!(out.matches("invalid: ").count(), 2, "the checkpoint, and all that came before it in one line: {out}");
     assert!(out.contains("more of the same in this file"), "{out}");
 
-    fs::remove_file(setup.data().join("keys/subjects")).unwrap();
+    let (key, elsewhere) = (setup.data().join("keys/data.key"), other.path().join("the-key"));
+    fs::rename(&key, &elsewhere).unwrap();
+    let (code, out, _) = run(&setup, &["verify"]);
+    assert_eq!(code, 50, "{out}");
+    assert!(out.contains("bodies were not opened: the data key "), "{out}");
+    assert!(out.contains("keys/data.key does not hold it"), "{out}");
+    assert!(out.contains(published.lines().nth(2).unwrap()), "the root all the same: {out}");
+    assert!(!out.contains("invalid: ") && !out.contains("missing: "), "{out}");
+    let (code, _, err) = run(&setup, &["list", "deviations"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("`data_key` in the settings says where it lies"), "{err}");
+    let (code, _, err) = run(&setup, &["scan"]);
+    assert_eq!(code, 2, "nothing is begun that nobody could read: {err}");
+
+    let settings = fs::read_to_string(setup.settings()).unwrap();
+    fs::write(setup.settings(), format!("{settings}\ndata_key: {{file: {}}}\n", elsewhere.display())).unwrap();
     let (code, out, _) = run(&setup, &["verify"]);
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("resources cannot be told by their pseudonyms"), "{out}");
+    assert_eq!(run(&setup, &["list", "deviations"]).0, 0);
+
+    // The data key changes: into the folder of keys and out of it again, and no pack changes with it.
+    let pack = || fs::read(setup.data().join("body/pack-00000000")).unwrap();
+    let before = pack();
+    let (code, out, err) = run(&setup, &["ledger", "rewrap"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("take data_key out of them"), "{out}");
+    assert_eq!(run(&setup, &["verify"]).0, 50, "the settings name the former key");
+    fs::write(setup.settings(), &settings).unwrap();
+    assert_eq!(run(&setup, &["verify"]).0, 0);
+    let third = other.path().join("third");
+    fs::write(&third, "not a key").unwrap();
+    let (code, _, err) = run(&setup, &["ledger", "rewrap", "--key", &third.display().to_string()]);
+    assert!(code == 2 && err.contains("64 hexadecimal digits"), "{err}");
+    fs::write(&third, format!("{}\n", "5a".repeat(32))).unwrap();
+    let (code, out, err) = run(&setup, &["ledger", "rewrap", "--key", &third.display().to_string()]);
+    assert!(code == 0 && out.contains("settings   from now on: data_key: {file: "), "{out}{err}");
+    assert!(!setup.data().join("keys/data.key").exists());
+    fs::write(setup.settings(), format!("{settings}\ndata_key: {{file: {}}}\n", third.display())).unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    assert_eq!(run(&setup, &["verify"]).0, 0);
+    assert!(pack().starts_with(&before));
 }
 
 #[test]

@@ -60,8 +60,9 @@ pub(super) fn are_nowhere(secrets: &BTreeSet<String>, daemon: Daemon<'_>, setup:
         kept.push((format!("/api/v1/{path}"), answer.to_string()));
     }
     assert_eq!(daemon.stop().0, Some(0));
-    // Bodies are packed, so that a search of the files alone would prove little.
-    let bodies = ledger::BodyReader::open(&setup.data().join("body"));
+    // Bodies are packed and sealed, so that a search of the files alone would prove little.
+    let keys = store::record_keys(&setup.data(), None).unwrap();
+    let bodies = ledger::BodyReader::open(&setup.data().join("body")).with_keys(keys);
     let mut count = 0;
     for found in bodies.scan(Default::default()).unwrap() {
         let (_, location) = found.unwrap();

@@ -28,6 +28,7 @@ fn options() -> VerifyOptions {
         pin: None,
         key: Some(key().verifier()),
         bodies: Some(bodies_dir().to_owned()),
+        keys: None,
         guard: Some(guard().to_owned()),
     }
 }

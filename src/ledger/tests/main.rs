@@ -13,6 +13,7 @@ mod log;
 mod raw;
 mod reader;
 mod rotation;
+mod sealed;
 mod tiles;
 mod tree;
 mod witness;

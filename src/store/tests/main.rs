@@ -1,6 +1,7 @@
 //! What the store promises, through its public door.
 #![allow(clippy::unwrap_used, reason = "test code, helpers included")]
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -36,6 +37,7 @@ fn options(data: &Path, start: i64) -> Options {
         data: data.to_owned(),
         guard: None,
         guard_copies: vec![],
+        data_key: None,
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(start))),
         random: Arc::new(Counting(AtomicU64::new(u64::try_from(start).unwrap() + 1))),
@@ -100,10 +102,10 @@ fn a_ledger_is_begun_once_and_never_in_a_folder_of_somebody_else() {
     drop(new_store(&data));
     assert!(matches!(Store::init(&options(&data, 0), "other", "test 1"), Err(InitError::Exists(_))));
     let foreign = dir.path().join("foreign");
-    std::fs::create_dir(&foreign).unwrap();
-    std::fs::write(foreign.join("letter"), "dear").unwrap();
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("letter"), "dear").unwrap();
     assert!(matches!(Store::init(&options(&foreign, 0), "mine", "test 1"), Err(InitError::NotEmpty(_))));
-    assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 1, "nothing was left there");
+    assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1, "nothing was left there");
 }
 
 #[test]
@@ -189,12 +191,10 @@ fn invariant_11_the_index_may_be_deleted_or_damaged_and_comes_back_equal() {
     drop(store);
     let index = Layout::new(&data).index();
     let spoil: [(&str, &dyn Fn()); 4] = [
-        ("deleted", &|| std::fs::remove_dir_all(&index).unwrap()),
-        ("truncated", &|| {
-            std::fs::OpenOptions::new().write(true).open(index.join("db")).unwrap().set_len(100).unwrap()
-        }),
-        ("overwritten", &|| std::fs::write(index.join("db"), vec![0x5a; 4096]).unwrap()),
-        ("a stray snapshot", &|| std::fs::write(index.join("snap.00000000FFFFFFFF.generating"), b"half").unwrap()),
+        ("deleted", &|| fs::remove_dir_all(&index).unwrap()),
+        ("truncated", &|| fs::OpenOptions::new().write(true).open(index.join("db")).unwrap().set_len(100).unwrap()),
+        ("overwritten", &|| fs::write(index.join("db"), vec![0x5a; 4096]).unwrap()),
+        ("a stray snapshot", &|| fs::write(index.join("snap.00000000FFFFFFFF.generating"), b"half").unwrap()),
     ];
     for (what, spoil) in spoil {
         spoil();
@@ -220,11 +220,11 @@ fn invariant_12_an_index_altered_anywhere_is_found_out_when_it_is_opened_and_com
     let db = Layout::new(&data).index().join("db");
     let (mut again, places) = (0, 8);
     for place in 0..places {
-        let mut bytes = std::fs::read(&db).unwrap();
+        let mut bytes = fs::read(&db).unwrap();
         // Zeros are room in which nothing stands; what is altered is something that was written.
         let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         bytes[written[written.len() * place / places]] ^= 0x01;
-        std::fs::write(&db, bytes).unwrap();
+        fs::write(&db, bytes).unwrap();
         let (store, recovered) = Store::open(options(&data, 3_000_000)).unwrap();
         assert!(rows(store.index().as_ref()) == before, "{place}: {recovered:?}");
         again += usize::from(recovered.notes.iter().any(|note| note.contains("the index is built again")));
@@ -238,15 +238,15 @@ fn an_index_that_is_gone_is_built_again_and_whoever_is_on_call_is_told() {
     let data = dir.path().join("data");
     drop(new_store(&data));
     let index = Layout::new(&data).index();
-    std::fs::remove_dir_all(&index).unwrap();
+    fs::remove_dir_all(&index).unwrap();
     let (store, recovered) = Store::open(options(&data, 2_000_000)).unwrap();
     assert_eq!(recovered.notes, Vec::<String>::new(), "a ledger that was just begun had none");
     store.record_run(intent(&store, 1), &run(1, &[("dora", true)])).unwrap();
     drop(store);
     assert_eq!(Store::open(options(&data, 3_000_000)).unwrap().1.notes, Vec::<String>::new());
-    let a_file = || std::fs::remove_dir_all(&index).and_then(|()| std::fs::write(&index, "not a folder")).unwrap();
+    let a_file = || fs::remove_dir_all(&index).and_then(|()| fs::write(&index, "not a folder")).unwrap();
     let spoil: [(&str, &dyn Fn()); 2] =
-        [("deleted", &|| std::fs::remove_dir_all(&index).unwrap()), ("of another kind", &a_file)];
+        [("deleted", &|| fs::remove_dir_all(&index).unwrap()), ("of another kind", &a_file)];
     for (what, spoil) in spoil {
         spoil();
         let (_store, recovered) = Store::open(options(&data, 4_000_000)).unwrap();
@@ -259,7 +259,7 @@ fn invariant_08_on_a_disk_that_is_nearly_full_bodies_are_refused_first_and_entri
     let dir = tempfile::tempdir().unwrap();
     let (data, room) = (dir.path().join("data"), dir.path().join("room"));
     drop(new_store(&data));
-    let has = |bytes: u64| std::fs::write(&room, bytes.to_string()).unwrap();
+    let has = |bytes: u64| fs::write(&room, bytes.to_string()).unwrap();
     let disk = ledger::testing::BadDisk::shared(None, Some(room.clone()));
     let (store, _) = Store::open(Options { disk, ..options(&data, 2_000_000) }).unwrap();
     let begun = intent(&store, 1);
@@ -293,8 +293,8 @@ fn invariant_12_an_index_of_another_past_is_never_used() {
         let store = new_store(data);
         store.record_run(intent(&store, 1), &run(1, &people)).unwrap();
     }
-    std::fs::remove_dir_all(Layout::new(&one).index()).unwrap();
-    std::fs::rename(Layout::new(&two).index(), Layout::new(&one).index()).unwrap();
+    fs::remove_dir_all(Layout::new(&one).index()).unwrap();
+    fs::rename(Layout::new(&two).index(), Layout::new(&one).index()).unwrap();
     let (store, recovered) = Store::open(options(&one, 2_000_000)).unwrap();
     assert!(recovered.notes.iter().any(|note| note.contains("built again")), "{recovered:?}");
     let Some(Fact::Run(run)) = store.entry(2).unwrap().map(|entry| entry.fact) else { panic!("no run") };
@@ -404,14 +404,14 @@ fn invariant_10_a_changed_signing_key_opens_nothing() {
     let data = dir.path().join("data");
     drop(new_store(&data));
     let path = Layout::new(&data).signing_key();
-    let whole = std::fs::read(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
     for at in (0..64).step_by(9) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         assert!(matches!(Store::open(options(&data, 1)), Err(OpenError::Failed { .. })), "byte {at}");
     }
-    std::fs::write(&path, whole).unwrap();
+    fs::write(&path, whole).unwrap();
     Store::open(options(&data, 1)).unwrap();
 }
 
@@ -451,7 +451,7 @@ fn invariant_28_the_same_facts_clock_and_random_numbers_give_the_same_bytes() {
         let tiles = dir.path().join(format!("{name}-tiles"));
         ledger::Reader::open(&Layout::new(&data).ledger()).export_tiles(&tiles, &mut |_| {}).unwrap();
         let files = |folder: &Path, names: &[&str]| -> Vec<Vec<u8>> {
-            names.iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect()
+            names.iter().map(|name| fs::read(folder.join(name)).unwrap()).collect()
         };
         let kept = ["ledger/seg/00000000000000000000.seg", "ledger/checkpoints.log", "body/pack-00000000"];
         let exported = ["checkpoint", "tile/0/000.p/9", "tile/entries/000.p/9"];
@@ -476,4 +476,79 @@ fn the_body_of_a_row_has_each_field_on_a_line_of_its_own() {
 }"#;
     assert_eq!(text, expected);
     assert_eq!(serde_json::from_str::<Resource>(&text).unwrap(), resource);
+}
+
+/// Every file below a folder, by its bytes.
+fn everything(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => all.extend(everything(&entry.path())),
+            false if entry.file_type().unwrap().is_file() => all.push((entry.path(), fs::read(entry.path()).unwrap())),
+            false => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn no_file_shows_who_was_seen_and_with_the_data_key_everything_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    let answer = store.put_answer(b"who is there: dora-lindqvist").unwrap();
+    assert_eq!(store.put_answer(b"who is there: dora-lindqvist").unwrap(), answer, "kept once");
+    let begun = intent(&store, 1);
+    store.record_run(begun, &run(1, &[("dora-lindqvist", true)])).unwrap();
+    assert_eq!(store.put_answer(b"who is there: dora-lindqvist").unwrap(), answer, "and once after it was indexed");
+    drop(store);
+    for (path, bytes) in everything(&data) {
+        assert!(!bytes.windows(4).any(|window| window == b"dora"), "{}", path.display());
+    }
+    assert_eq!(Offline::open(&data).unwrap().body(&answer).unwrap().unwrap(), b"who is there: dora-lindqvist");
+
+    fs::remove_dir_all(data.join("index")).unwrap();
+    let (store, _) = Store::open(options(&data, 3_000_000)).unwrap();
+    assert_eq!(store.put_answer(b"who is there: dora-lindqvist").unwrap(), answer, "and once after a rebuild");
+    drop(store);
+
+    let (key, aside) = (data.join("keys/data.key"), dir.path().join("aside"));
+    fs::rename(&key, &aside).unwrap();
+    let Err(error) = Offline::open(&data) else { panic!("opened without its key") };
+    assert!(domain::in_full(&error).contains("keys/data.key"), "{}", domain::in_full(&error));
+    let (offline, why) = Offline::open_even_sealed(&data, None).unwrap();
+    assert!(why.is_some() && offline.record_keys().is_none());
+    assert_eq!(offline.body(&answer).unwrap(), None);
+    assert!(offline.entry(1).unwrap().is_some());
+    let given = ledger::DataKey::parse(&fs::read_to_string(&aside).unwrap()).unwrap();
+    assert!(Offline::open_with(&data, Some(&given)).unwrap().body(&answer).unwrap().is_some());
+    assert!(Offline::open_with(&data, Some(&ledger::DataKey::new([1; 32]))).is_err());
+    Store::open(Options { data_key: Some(given), ..options(&data, 4_000_000) }).unwrap();
+}
+
+#[test]
+fn what_was_kept_before_anything_was_sealed_stays_readable_under_the_same_pseudonyms() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    drop(new_store(&data));
+    let mut packs = ledger::Bodies::open(ledger::RealDisk::shared(), &data.join("body")).unwrap();
+    let (plain, _) = packs.append([3; 32], b"of old").unwrap();
+    packs.sync().unwrap();
+    drop(packs);
+    for file in ["records", "records.synced", "data.key"] {
+        fs::remove_file(data.join("keys").join(file)).unwrap();
+    }
+    let who = ResourceKey { kind: "keycloak.user".parse().unwrap(), id: "dora".into() };
+    let mut line = serde_json::to_value(&who).unwrap();
+    line["key"] = "07".repeat(32).into();
+    line["sum"] = "00000000".into();
+    fs::write(data.join("keys/subjects"), format!("{line}\n{{\"torn")).unwrap();
+    fs::write(data.join("keys/bodies.key"), "09".repeat(32)).unwrap();
+    for start in [2_000_000, 3_000_000] {
+        let (store, _) = Store::open(options(&data, start)).unwrap();
+        let expected = ledger::RecordKey::new([7; 32]).id().0;
+        assert_eq!(store.pseudonym(&who), Some(domain::Pseudonym::from_bytes(expected)));
+        assert_eq!(store.body(&domain::BodyId::from_bytes(plain.0)).unwrap().unwrap(), b"of old");
+    }
+    assert!(!data.join("keys/subjects").exists() && !data.join("keys/bodies.key").exists());
 }
