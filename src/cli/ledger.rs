@@ -67,8 +67,11 @@ fn reader(cli: &Cli, out: &Output) -> anyhow::Result<Reader> {
 fn print_keys(reader: &Reader, out: &Output) -> anyhow::Result<Exit> {
     let (ring, head) = signed_head(reader)?;
     let range = |range: &KeyRange| {
-        let until = range.until.map_or_else(|| "on".to_owned(), |until| format!("to {until}"));
-        format!("signs checkpoints over {} entries {until}", range.from)
+        let from = range.from;
+        range.until.map_or_else(
+            || format!("in force: signs checkpoints over {from} entries and more"),
+            |until| format!("retired: signed checkpoints over {from} to {until} entries"),
+        )
     };
     for (place, key) in ring.keys().iter().rev().enumerate() {
         if ring.keys().len() > 1 {
