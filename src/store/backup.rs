@@ -1,7 +1,8 @@
 //! A consistent copy of a data directory as one tar stream, beside a running daemon; and back.
 //!
 //! What is not in it: the signing key, so that a stolen copy signs nothing; the guard, so that an old copy is not believed;
-//! the index and the files of the anchors, which are made again.
+//! the index and the files of the anchors, which are made again. The data key is in it where it lies in the folder of keys:
+//! without it nobody could read what is restored.
 
 use std::fs;
 use std::io::{self, Read, Write};
