@@ -1,4 +1,4 @@
-//! The list of repositories, which two collectors walk, and the count it is held against.
+//! The list of repositories, which three collectors walk, and the count it is held against.
 
 use domain::GapReason;
 use kit::view::{Mark, View};
@@ -21,7 +21,7 @@ pub(crate) struct Listing {
 const READ: [&str; 8] =
     ["node_id", "full_name", "owner", "name", "default_branch", "archived", "visibility", "security_and_analysis"];
 
-/// What both collectors need of a repository.
+/// What the collectors need of a repository.
 #[derive(Clone)]
 pub(crate) struct Repository<'a> {
     pub(crate) view: View<'a>,
