@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query as Params, State};
+use axum::extract::{DefaultBodyLimit, Path, Query as Params, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -100,6 +100,8 @@ pub(crate) const CHANGES_NOW: usize = 20;
 pub(crate) const DEVIATIONS_NOW: usize = 100;
 /// The most that one answer lists, however much is asked for.
 pub(crate) const GREATEST_LIMIT: usize = 1000;
+/// The largest body that tells of an export, in bytes: it names every control and stream in the package.
+const GREATEST_EXPORT: usize = 64 * 1024;
 /// What it lists when nothing is asked for.
 const USUAL_LIMIT: usize = 100;
 
@@ -221,7 +223,7 @@ fn owner() -> Vec<Route> {
         },
         Route {
             path: "/api/v1/exports",
-            answers: post(export),
+            answers: post(export).layer(DefaultBodyLimit::max(GREATEST_EXPORT)),
             id: "export",
             gives: "the entry that records that a package was made",
             query: &[],

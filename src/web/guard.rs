@@ -18,8 +18,8 @@ use crate::problem::{Form, Problem};
 const GREATEST_URI: usize = 2 * 1024;
 /// All header names and values together, in bytes.
 const GREATEST_HEADERS: usize = 16 * 1024;
-/// The largest body of a request, in bytes. Only the owner's requests have one; that of an export names every stream in it.
-const GREATEST_BODY: usize = 64 * 1024;
+/// The largest body of a request, in bytes. Only the owner's requests have one, and it is tiny.
+const GREATEST_BODY: usize = 4 * 1024;
 /// A request is answered within this time, or told that it was not.
 const LONGEST: Duration = Duration::from_secs(15);
 
