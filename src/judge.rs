@@ -212,61 +212,56 @@ fn run_ended(query: &Query<'_>, run: u64) -> Result<Option<Timestamp>, ReadError
     })
 }
 
-/// Evaluates every check that the stream feeds on every resource that the run found, and says *undetermined* of every
-/// resource that was known before and that an incomplete population no longer shows.
-pub(crate) fn observe(
+/// What each of these checks says of a run: of every resource that the run found, and *undetermined* of every resource
+/// that was known before and that an incomplete population no longer shows. Resources are read, evaluated and let go one
+/// by one.
+pub(crate) fn observe<E: From<ReadError>>(
     query: &Query<'_>,
-    checks_in_force: &checks::CheckSet,
     run: &entry::Run,
+    fed: &[&checks::Check],
     before: &Before,
-) -> Result<Vec<store::Judged>, ReadError> {
-    let (source, collector) = (run.stream.source(), run.stream.collector());
-    let fed: Vec<&checks::Check> = checks_in_force.by_collector(source.kind(), &collector).collect();
-    let mut judged: BTreeMap<&CheckId, store::Judged> = BTreeMap::new();
-    for check in &fed {
-        let population = run.populations.iter().find(|population| population.kind == *check.resource());
-        let complete = population.is_some_and(|population| population.complete);
-        let line = CheckLine {
-            check: check.id().clone(),
-            version: check.version().to_owned(),
-            complete,
-            counts: CheckCounts::default(),
-        };
-        judged.insert(check.id(), store::Judged { line, observations: Vec::new() });
-    }
+    mut each: impl FnMut(&checks::Check, Observation) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut seen: BTreeMap<&domain::ResourceType, BTreeSet<Pseudonym>> = BTreeMap::new();
     for population in &run.populations {
-        let mut speaking: Vec<&checks::Check> =
-            fed.iter().copied().filter(|check| *check.resource() == population.kind).collect();
+        let speaking: Vec<_> = fed.iter().filter(|check| *check.resource() == population.kind).collect();
         if speaking.is_empty() {
             continue;
         }
-        speaking.sort_by(|a, b| a.id().cmp(b.id()));
         for resource in query.population(run, &population.kind)? {
             let resource = resource?;
             let prepared = checks::Prepared::new(&resource, run.collector_version);
             for check in &speaking {
-                if let Some(judged) = judged.get_mut(check.id()) {
-                    judged.observations.push(checks::evaluate(check, &prepared, run.ended));
-                }
+                each(check, checks::evaluate(check, &prepared, run.ended))?;
+            }
+            if !population.complete {
+                seen.entry(&population.kind).or_default().extend(query.read.pseudonym(&resource.key));
             }
         }
     }
     let why = run.gaps.first().map_or(GapReason::Truncated, |gap| gap.reason);
-    for judged in judged.values_mut().filter(|judged| !judged.line.complete) {
-        let seen: BTreeSet<_> = judged.observations.iter().filter_map(|o| query.read.pseudonym(&o.resource)).collect();
-        for line in before.lines_of(query, &judged.line.check)? {
-            let known = query.read.resource(&line.resource).filter(|_| !seen.contains(&line.resource));
-            let Some(resource) = known else { continue };
-            judged.observations.push(not_read(query, &line, resource, &judged.line, why)?);
+    for check in fed.iter().filter(|check| !nothing_said(run, check).complete) {
+        let seen = seen.get(check.resource());
+        for line in before.lines_of(query, check.id())? {
+            if seen.is_some_and(|seen| seen.contains(&line.resource)) {
+                continue;
+            }
+            let Some(resource) = query.read.resource(&line.resource) else { continue };
+            each(check, not_read(query, &line, resource, check, why)?)?;
         }
     }
-    let mut all: Vec<store::Judged> = judged.into_values().collect();
-    for one in &mut all {
-        for observation in &one.observations {
-            one.line.counts.add(observation.value);
-        }
+    Ok(())
+}
+
+/// The line of a check on a run before anything is counted.
+pub(crate) fn nothing_said(run: &entry::Run, check: &checks::Check) -> CheckLine {
+    let population = run.populations.iter().find(|population| population.kind == *check.resource());
+    CheckLine {
+        check: check.id().clone(),
+        version: check.version().to_owned(),
+        complete: population.is_some_and(|population| population.complete),
+        counts: CheckCounts::default(),
     }
-    Ok(all)
 }
 
 /// The word on a resource that was known and could not be read this time.
@@ -274,13 +269,13 @@ fn not_read(
     query: &Query<'_>,
     line: &ObservationLine,
     resource: ResourceKey,
-    check: &CheckLine,
+    check: &checks::Check,
     why: GapReason,
 ) -> Result<Observation, ReadError> {
     let known: Option<Observation> = query.read.body(&line.body)?.and_then(|body| serde_json::from_slice(&body).ok());
     Ok(Observation {
-        check: check.check.clone(),
-        version: check.version.clone(),
+        check: check.id().clone(),
+        version: check.version().to_owned(),
         name: known.map_or_else(|| resource.id.clone(), |known| known.name),
         resource,
         value: ObservationValue::Undetermined,
@@ -298,8 +293,7 @@ fn recorded_changes(query: &Query<'_>, run: &entry::Run) -> Result<Result<Vec<Ch
 }
 
 /// What one check says of the run at hand.
-struct Judged<'k> {
-    check: &'k checks::Check,
+struct Judged {
     line: CheckLine,
     severity: domain::Severity,
     first_look: bool,
@@ -355,46 +349,27 @@ struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    /// Evaluates every check that the stream feeds on every resource that the run found, and says *undetermined* of every
-    /// resource that was known before and that an incomplete population no longer shows. Sorted by check.
-    fn judge_all<'k>(&mut self, knowledge: &'k Knowledge, row: &StreamRow) -> Result<Vec<Judged<'k>>, JudgeError> {
-        let (query, run) = (self.query, self.run);
+    /// Takes in what every check that the stream feeds says of the run, and ends what is no longer there. Sorted by check.
+    fn judge_all(&mut self, knowledge: &Knowledge, row: &StreamRow) -> Result<Vec<Judged>, JudgeError> {
+        let (query, run, before) = (self.query, self.run, self.before);
         let (source, collector) = (run.stream.source(), run.stream.collector());
-        let fed = knowledge.checks.by_collector(source.kind(), &collector);
-        let mut all = fed.map(|check| self.begin(check, row)).collect::<Result<Vec<_>, _>>()?;
+        let fed: Vec<&checks::Check> = knowledge.checks.by_collector(source.kind(), &collector).collect();
+        let mut all = fed.iter().map(|check| self.begin(check, row)).collect::<Result<Vec<_>, _>>()?;
         all.sort_by(|a, b| a.line.check.cmp(&b.line.check));
-        for population in &run.populations {
-            let speaks = |judged: &Judged<'_>| *judged.check.resource() == population.kind;
-            if !all.iter().any(speaks) {
-                continue;
-            }
-            for resource in query.population(run, &population.kind)? {
-                let resource = resource?;
-                let prepared = checks::Prepared::new(&resource, run.collector_version);
-                for judged in all.iter_mut().filter(|judged| speaks(judged)) {
-                    let observation = checks::evaluate(judged.check, &prepared, run.ended);
-                    self.take_in(judged, &observation)?;
-                }
-            }
-        }
-        for judged in &mut all {
-            match judged.line.complete {
-                true if run.outcome != Outcome::Failed => self.gone(judged)?,
-                true => {}
-                false => self.not_read(judged)?,
+        observe(query, run, &fed, before, |check, observation| {
+            let judged = all.iter_mut().find(|judged| judged.line.check == *check.id());
+            judged.map_or(Ok(()), |judged| self.take_in(judged, &observation))
+        })?;
+        if run.outcome != Outcome::Failed {
+            for judged in all.iter_mut().filter(|judged| judged.line.complete) {
+                self.gone(judged)?;
             }
         }
         Ok(all)
     }
 
-    fn begin<'k>(&self, check: &'k checks::Check, row: &StreamRow) -> Result<Judged<'k>, ReadError> {
-        let population = self.run.populations.iter().find(|population| population.kind == *check.resource());
-        let line = CheckLine {
-            check: check.id().clone(),
-            version: check.version().to_owned(),
-            complete: population.is_some_and(|population| population.complete),
-            counts: CheckCounts::default(),
-        };
+    fn begin(&self, check: &checks::Check, row: &StreamRow) -> Result<Judged, ReadError> {
+        let line = nothing_said(self.run, check);
         let source = self.run.stream.source();
         let mut known = BTreeMap::new();
         for (_, bytes) in self.query.read.index().scan(&key::deviations_of(check.id()), None, usize::MAX)? {
@@ -405,11 +380,11 @@ impl Judging<'_> {
         }
         let info = self.query.catalogue.checks.get(check.id());
         let severity = info.map_or(domain::Severity::Medium, |info| info.severity);
-        Ok(Judged { check, first_look: !row.has_looked(&line), line, severity, known, steps: Vec::new() })
+        Ok(Judged { first_look: !row.has_looked(&line), line, severity, known, steps: Vec::new() })
     }
 
     /// Keeps an observation, and takes the step that it means.
-    fn take_in(&mut self, judged: &mut Judged<'_>, observation: &Observation) -> Result<(), JudgeError> {
+    fn take_in(&mut self, judged: &mut Judged, observation: &Observation) -> Result<(), JudgeError> {
         let row = self.store.put_observation(observation)?;
         judged.line.counts.add(observation.value);
         let known = judged.known.remove(&row.resource);
@@ -419,33 +394,8 @@ impl Judging<'_> {
         Ok(())
     }
 
-    /// The word on every resource that was known and could not be read this time.
-    fn not_read(&mut self, judged: &mut Judged<'_>) -> Result<(), JudgeError> {
-        let why = self.run.gaps.first().map_or(GapReason::Truncated, |gap| gap.reason);
-        let of_check = self.rows.iter().filter(|row| row.check == judged.line.check);
-        let seen: BTreeSet<Pseudonym> = of_check.map(|row| row.resource.clone()).collect();
-        for line in self.before.lines_of(self.query, &judged.line.check)? {
-            let known = self.query.read.resource(&line.resource).filter(|_| !seen.contains(&line.resource));
-            let Some(resource) = known else { continue };
-            let body = self.query.read.body(&line.body)?;
-            let known: Option<Observation> = body.and_then(|body| serde_json::from_slice(&body).ok());
-            let observation = Observation {
-                check: judged.line.check.clone(),
-                version: judged.line.version.clone(),
-                name: known.map_or_else(|| resource.id.clone(), |known| known.name),
-                resource,
-                value: ObservationValue::Undetermined,
-                reason: Some(format!("not read in this run: {}", why.as_str())),
-                fields: BTreeMap::new(),
-                unread: Vec::new(),
-            };
-            self.take_in(judged, &observation)?;
-        }
-        Ok(())
-    }
-
     /// Ends the deviations of resources that are no longer there.
-    fn gone(&self, judged: &mut Judged<'_>) -> Result<(), JudgeError> {
+    fn gone(&self, judged: &mut Judged) -> Result<(), JudgeError> {
         for (pseudonym, row) in std::mem::take(&mut judged.known).into_iter().filter(|(_, row)| row.state.open) {
             let Some(resource) = self.query.read.resource(&pseudonym) else { continue };
             let detail = self.query.detail(&row.opened_detail)?;
@@ -458,7 +408,7 @@ impl Judging<'_> {
     /// Notes the step in the life of a deviation that an observation of a resource means, if it means one.
     fn step(
         &self,
-        judged: &mut Judged<'_>,
+        judged: &mut Judged,
         resource: &ResourceKey,
         pseudonym: Pseudonym,
         name: &str,

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use checks::CheckSet;
-use domain::entry::{Fact, Observations, Run};
+use domain::entry::{CheckLine, Fact, Observations, Run};
 use domain::{CheckId, Observation, ObservationValue, Pseudonym, RowAddress, Timestamp};
 use query::Query;
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines};
-use store::{Judged, Offline, Read, ReadError, canonical, row_text};
+use store::{Offline, Read, ReadError, canonical, row_text};
 
-use crate::judge::{Before, observe};
+use crate::judge::{Before, nothing_said, observe};
 
 /// What is to be computed again.
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,19 +146,40 @@ fn judgement(
     let latest = said.same_as.or(said.prev);
     let manifest = rows.manifest.as_ref().map(|manifest| offline.body(manifest)).transpose()?.flatten();
     let recorded = observation_lines(&manifest.unwrap_or_default())?;
-    let again = observe(query, then, &run, &Before::at(latest))?;
+    let again = compute(query, then, &run, latest)?;
     compare(replayed, offline, (number, rows_in), &rows, &recorded, &again)?;
-    let otherwise = observe(query, today, &run, &Before::at(latest))?;
+    let otherwise = compute(query, today, &run, latest)?;
     flips(replayed, offline, number, &run, &recorded, &otherwise);
     replayed.judgements += 1;
     Ok(())
 }
 
+/// What checks say of a run, computed anew.
+struct Computed {
+    lines: Vec<CheckLine>,
+    observations: Vec<Observation>,
+}
+
+/// Asks checks about a run, as it was when the judgement in `latest` was the latest with rows of its own.
+fn compute(query: &Query<'_>, checks: &CheckSet, run: &Run, latest: Option<u64>) -> Result<Computed, ReadError> {
+    let fed: Vec<&checks::Check> = checks.by_collector(run.stream.source().kind(), &run.stream.collector()).collect();
+    let mut lines: Vec<CheckLine> = fed.iter().map(|check| nothing_said(run, check)).collect();
+    lines.sort_by(|a, b| a.check.cmp(&b.check));
+    let mut observations = Vec::new();
+    observe(query, run, &fed, &Before::at(latest), |check, observation| {
+        let line = lines.iter_mut().find(|line| line.check == *check.id());
+        line.into_iter().for_each(|line| line.counts.add(observation.value));
+        observations.push(observation);
+        Ok::<_, ReadError>(())
+    })?;
+    Ok(Computed { lines, observations })
+}
+
 /// By check and resource.
 type Key = (CheckId, Pseudonym);
 
-fn by_key<'a>(offline: &Offline, judged: &'a [Judged]) -> BTreeMap<Key, &'a Observation> {
-    let all = judged.iter().flat_map(|judged| &judged.observations);
+fn by_key<'a>(offline: &Offline, computed: &'a Computed) -> BTreeMap<Key, &'a Observation> {
+    let all = computed.observations.iter();
     all.filter_map(|one| Some(((one.check.clone(), offline.pseudonym(&one.resource)?), one))).collect()
 }
 
@@ -168,7 +189,7 @@ fn compare(
     (number, rows_in): (u64, u64),
     rows: &Observations,
     recorded: &[ObservationLine],
-    again: &[Judged],
+    again: &Computed,
 ) -> Result<(), ReadError> {
     let mut computed = by_key(offline, again);
     for (row, line) in (0..).zip(recorded) {
@@ -200,9 +221,7 @@ fn compare(
         let what = format!("{check}: an observation of {resource} is computed and was not recorded");
         replayed.differing.push(of_entry(number, what));
     }
-    let mut lines: Vec<_> = again.iter().map(|judged| judged.line.clone()).collect();
-    lines.sort_by(|a, b| a.check.cmp(&b.check));
-    if replayed.erased == 0 && lines != rows.checks {
+    if replayed.erased == 0 && again.lines != rows.checks {
         replayed.differing.push(of_entry(number, "its counts are not those that are computed".to_owned()));
     }
     Ok(())
@@ -214,7 +233,7 @@ fn flips(
     entry: u64,
     run: &Run,
     recorded: &[ObservationLine],
-    otherwise: &[Judged],
+    otherwise: &Computed,
 ) {
     let computed = by_key(offline, otherwise);
     for line in recorded {

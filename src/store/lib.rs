@@ -31,5 +31,5 @@ pub use keys::{RotateError, Rotated, rotate_key};
 pub use layout::Layout;
 pub use offline::{Offline, SaltedBody};
 pub use read::{Head, Read, ReadError};
-pub use record::{Judged, Rows, canonical, row_text};
+pub use record::{Rows, canonical, row_text};
 pub use writer::{InitError, LEAST_ROOM, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

@@ -17,15 +17,6 @@ use crate::read::ObservationLine;
 use crate::subjects::Owner;
 use crate::writer::{Receipt, Store, StoreError};
 
-/// What one check says of one run: counts by its line, and every observation behind them.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Judged {
-    /// The counts. Checks that spoke of no resource have a line too.
-    pub line: CheckLine,
-    /// One observation per resource of the check's type.
-    pub observations: Vec<Observation>,
-}
-
 /// Where the observations of one judgement are recorded.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Rows {

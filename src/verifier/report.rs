@@ -1,5 +1,6 @@
 //! What a verification is asked, and what it answers.
 
+pub use ledger::Kind;
 use ledger::VerifierKey;
 
 /// What to hold a package against.
@@ -12,28 +13,6 @@ pub struct Asked {
     pub pin: Option<Vec<u8>>,
     /// The package's digest, 64 hexadecimal digits, as its sender told it.
     pub digest: Option<String>,
-}
-
-/// What a problem means.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Kind {
-    /// Something that should be there is not.
-    Incomplete,
-    /// The package contradicts something that the verifier holds.
-    Diverged,
-    /// Bytes are not what was committed to, or contradict each other.
-    Invalid,
-}
-
-impl Kind {
-    /// The word that people read.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Incomplete => "incomplete",
-            Kind::Diverged => "diverged",
-            Kind::Invalid => "invalid",
-        }
-    }
 }
 
 /// How much is proven, in ascending order.
