@@ -7,6 +7,7 @@
 mod bodies;
 mod folder;
 mod guide;
+mod outside;
 mod page;
 mod select;
 
@@ -40,7 +41,8 @@ pub struct Asked {
     pub all: bool,
     /// The first moment of the period.
     pub from: Timestamp,
-    /// The moment that ends it and is no part of it; `None` is as far as was collected.
+    /// The moment that ends it and is no part of it; `None` is as far as was collected. Of a period that goes on, what is
+    /// there now.
     pub to: Option<Timestamp>,
     /// What is not to be shown: `type.field`, `type.name`, `type.id`, or a type for all of it.
     pub hide: Vec<String>,
@@ -69,6 +71,8 @@ pub struct Made {
     pub rows: u64,
     /// Files.
     pub files: u64,
+    /// The authorities outside whose dates are in it.
+    pub dated_by: Vec<String>,
     /// What its own verification finds missing: slots without an outcome, bodies that are gone.
     pub lacking: Vec<String>,
 }
@@ -115,13 +119,15 @@ struct About {
     checks: Vec<String>,
     from: Timestamp,
     to: Timestamp,
-    /// Nobody asked for that end: it is how far was collected.
+    /// Nobody asked for that end, or the period goes on: it is how far there is something to show.
     open_end: bool,
     hidden: Vec<String>,
     ledger: String,
     entries: u64,
     /// When the last entry in it was recorded.
     recorded: Timestamp,
+    /// The authorities outside whose dates are in it.
+    dated_by: Vec<String>,
     program: &'static str,
 }
 
@@ -134,10 +140,15 @@ pub fn make(
 ) -> Result<Made, PackageError> {
     let selection = select::select(source, asked)?;
     let reader = Reader::open(&Layout::new(source.data).ledger());
-    let (first, last) = checkpoints(&reader, &selection)?;
+    let (first, mut last) = checkpoints(&reader, &selection)?;
+    let dates = outside::dates(source, &reader, &selection)?;
+    if let Some(dates) = &dates {
+        last = dates.checkpoint.clone();
+    }
     let keys = keys(&reader, last.checkpoint.size)?;
     let mut folder = Folder::begin(out)?;
     write_checkpoints(&mut folder, &reader, &keys, &first, &last, &asked.pins)?;
+    let dated_by = outside::write(&mut folder, dates)?;
 
     let mut bodies = Bodies::new(source, &selection, &asked.hide);
     for (done, (number, entry)) in selection.entries.iter().enumerate() {
@@ -152,7 +163,7 @@ pub fn make(
         }
     }
     let kept = bodies.finish(&mut folder)?;
-    let about = about(source, asked, &selection, &last);
+    let about = about(source, asked, &selection, &last, dated_by);
     let json = serde_json::to_string_pretty(&about).map_err(|error| PackageError::Refused(error.to_string()))?;
     folder.write("package.json", format!("{json}\n").as_bytes())?;
     folder.write("verify.py", verifier::PYTHON.as_bytes())?;
@@ -184,6 +195,7 @@ pub fn make(
         withheld: report.withheld,
         rows: tables.rows.len().saturating_sub(1) as u64,
         files: folder.count(),
+        dated_by: about.dated_by,
         lacking: lacking.iter().map(|problem| format!("{}: {}", problem.place, problem.what)).collect(),
     };
     folder.finish()?;
@@ -199,7 +211,13 @@ fn lines(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn about(source: &Source<'_>, asked: &Asked, selection: &Selection, last: &SignedCheckpoint) -> About {
+fn about(
+    source: &Source<'_>,
+    asked: &Asked,
+    selection: &Selection,
+    last: &SignedCheckpoint,
+    dated_by: Vec<String>,
+) -> About {
     let recorded = selection.entries.values().next_back().map(|entry| entry.entry.at).unwrap_or_default();
     let mut hidden = asked.hide.clone();
     hidden.sort();
@@ -211,11 +229,12 @@ fn about(source: &Source<'_>, asked: &Asked, selection: &Selection, last: &Signe
         checks: selection.checks.iter().filter(|check| named(check)).map(ToString::to_string).collect(),
         from: asked.from,
         to: selection.to,
-        open_end: asked.to.is_none(),
+        open_end: selection.open_end,
         hidden,
         ledger: last.checkpoint.origin.clone(),
         entries: last.checkpoint.size,
         recorded,
+        dated_by,
         program: crate::app::PROGRAM,
     }
 }

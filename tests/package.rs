@@ -1,5 +1,6 @@
 //! Evidence packages: what an auditor can prove of one with nothing of ours, and what no change of it can hide.
 
+mod outside;
 mod recorded;
 mod replay;
 
@@ -9,6 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use anchor::Roots;
 use domain::Timestamp;
 use evidenced::package::Asked;
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ use verifier::{Kind, Level, Report, verify};
 
 use recorded::{Ledger, files, slot, usual};
 
-/// What one verifier says: exit code, level, and kind and place of every problem.
+/// What one verifier says: exit code, level (with `+anchored` where outside time holds), and kind and place of every problem.
 type Verdict = (u8, String, Vec<(String, String)>);
 
 /// The verifier in Python, as it stands in a package, asked again and again in one process.
@@ -36,8 +38,10 @@ for line in sys.stdin:
     asked = json.loads(line)
     pin = open(asked["pin"], "rb").read() if asked["pin"] else None
     keys = [verify.read_key(asked["key"])] if asked["key"] else None
-    package = verify.Package(asked["folder"], keys, pin, asked["digest"])
-    print(json.dumps([package.code("signed"), package.level, [[kind, place] for kind, place, _ in package.problems]]), flush=True)
+    package = verify.Package(asked["folder"], keys, pin, asked["digest"], asked["ca"])
+    level = package.level + ("+anchored" if package.anchored else "")
+    problems = [[kind, place] for kind, place, _ in package.problems]
+    print(json.dumps([package.code("anchored" if asked["ca"] else "signed"), level, problems]), flush=True)
 "#;
 
 impl Python {
@@ -57,7 +61,8 @@ impl Python {
     }
 
     fn verdict(&mut self, folder: &Path, asked: &Given) -> Verdict {
-        let question = json!({"folder": folder, "pin": asked.pin, "key": asked.key.as_ref().map(ToString::to_string), "digest": asked.digest});
+        let key = asked.key.as_ref().map(ToString::to_string);
+        let question = json!({"folder": folder, "pin": asked.pin, "key": key, "digest": asked.digest, "ca": asked.ca});
         writeln!(self.asks, "{question}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
@@ -86,26 +91,34 @@ struct Given {
     pin: Option<PathBuf>,
     key: Option<ledger::VerifierKey>,
     digest: Option<String>,
+    /// Certificates that are trusted. Whoever gives some asks whether the package is anchored.
+    ca: Vec<PathBuf>,
 }
 
 impl Given {
     fn rust(&self, folder: &Path) -> Report {
         let pin = self.pin.as_ref().map(|path| fs::read(path).unwrap());
-        verify(
-            folder,
-            &verifier::Asked { keys: self.key.clone().map(|key| vec![key]), pin, digest: self.digest.clone() },
-        )
+        let roots = self.ca.iter().map(|path| Roots::from_pem(&fs::read(path).unwrap()).unwrap());
+        let asked = verifier::Asked {
+            keys: self.key.clone().map(|key| vec![key]),
+            pin,
+            digest: self.digest.clone(),
+            roots: roots.fold(Roots::default(), Roots::and),
+        };
+        verify(folder, &asked)
     }
 }
 
-fn verdict(report: &Report) -> Verdict {
+fn verdict(report: &Report, given: &Given) -> Verdict {
     let problems = report.problems.iter().map(|problem| (problem.kind.as_str().to_owned(), problem.place.clone()));
-    (report.exit_code(Level::Signed), report.level.as_str().to_owned(), problems.collect())
+    let required = if given.ca.is_empty() { Level::Signed } else { Level::Anchored };
+    let level = report.level.as_str().to_owned() + if report.anchored { "+anchored" } else { "" };
+    (report.exit_code(required), level, problems.collect())
 }
 
 /// Asks both verifiers, who have to agree, and gives the verdict.
 fn agreed(python: &mut Python, folder: &Path, given: &Given, what: &str) -> Verdict {
-    let (mut rust, mut python) = (verdict(&given.rust(folder)), python.verdict(folder, given));
+    let (mut rust, mut python) = (verdict(&given.rust(folder), given), python.verdict(folder, given));
     rust.2.sort();
     python.2.sort();
     assert_eq!(rust, python, "the verifiers disagree: {what}");

@@ -112,6 +112,10 @@ fn print(made: &Made, entry: u64, args: &PackageArgs, out: &Output) {
         let withheld = made.withheld;
         out.line(format!("left out   {withheld} bodies, each named and committed to: withheld.txt"));
     }
+    match made.dated_by.is_empty() {
+        true => out.line("dated      by no authority outside yet: a package made later may be"),
+        false => out.line(format!("dated      by {}: anchors/", made.dated_by.join(", "))),
+    }
     for lacking in &made.lacking {
         out.line(out.toned(Tone::Unseen, format!("incomplete {lacking}")));
     }

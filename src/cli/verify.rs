@@ -50,7 +50,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         return Ok(verify_package(
             &data,
             args,
-            verifier::Asked { keys: key.map(|key| vec![key]), pin, digest: None },
+            verifier::Asked { keys: key.map(|key| vec![key]), pin, digest: None, roots: trust.roots },
             out,
         ));
     }
@@ -192,7 +192,7 @@ fn verify_package(folder: &Path, args: &VerifyArgs, asked: verifier::Asked, out:
         |problem| serde_json::json!({ "kind": problem.kind.as_str(), "place": problem.place, "what": problem.what }),
     );
     out.fact(&serde_json::json!({
-        "package": report.digest, "level": report.level.as_str(), "exit": code, "slots": report.slots,
+        "package": report.digest, "level": report.level.as_str(), "anchored": report.anchored, "exit": code, "slots": report.slots,
         "entries": report.entries, "bodies": report.bodies, "withheld": report.withheld,
         "problems": problems.collect::<Vec<_>>(),
     }));

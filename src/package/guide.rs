@@ -27,7 +27,8 @@ options make the proof stronger, each by something that did not come with the pa
                                               key the one that came after it, which `key` entries name
     python3 verify.py --pin FILE              a checkpoint that you kept: nothing before it was changed or removed since
     python3 verify.py --digest HEX            the digest that the sender told you: these very files, the page included
-    python3 verify.py --require anchored      not reached: what outside authorities say is not in the package (20)
+    python3 verify.py --require anchored --ca FILE
+                                              {anchored}
 
 The script comes with the package, so whoever changed the package could have changed the script. Compare it with the one
 that the project publishes, or use the project's own `evidenced-verify`, which shares no line with it.
@@ -58,11 +59,18 @@ that the project publishes, or use the project's own `evidenced-verify`, which s
    bytes `evidenced body of lines, form 1` with its newline, and the commitments of all its lines. In a `shown` row a line
    stands as `+salt line`, and a hidden one as `#commitment`.
 
-5. **What is not here.** `withheld.txt` lists every body that is named and left out: `not-asked` belongs to another check,
+5. **Outside time.** Each `anchors/NAME.tsr` is the answer of a time-stamping authority (RFC 3161) about `checkpoints/last.txt`
+   as it lies here: all that the checkpoint covers existed before the time it gives. The authority's certificate has to have
+   been valid then, and may have expired since. Whom to trust is yours to say; `NAME.pem` holds what was kept with the answer:
+
+       openssl ts -reply -in anchors/NAME.tsr -text | grep -e 'Time stamp' -e 'Accuracy'
+       openssl ts -verify -data checkpoints/last.txt -in anchors/NAME.tsr -CAfile YOURS.pem -attime $(date -d 'THAT TIME' +%s)
+
+6. **What is not here.** `withheld.txt` lists every body that is named and left out: `not-asked` belongs to another check,
    `hidden` was to stay hidden, `erased` is gone. They are counted in their manifests all the same:
    `wc -l manifests/*.txt`.
 
-6. **Completeness.** Every slot that a `schedule` entry promises within the period has exactly one outcome, a `run` or a
+7. **Completeness.** Every slot that a `schedule` entry promises within the period has exactly one outcome, a `run` or a
    `missed` entry, and each run names the one before it (`prev`). `grep -l '"t":"missed"' entries/*/*.json` lists what nobody ran.
 
 ## What it does not prove
@@ -71,10 +79,14 @@ that the project publishes, or use the project's own `evidenced-verify`, which s
   request ids, to be found again in the provider's own log.
 - Without `--key` and `--pin` it only proves that somebody's key signed it. Whoever holds the key could have written another
   history before anybody kept a checkpoint. Keep `checkpoints/last.txt`.
-- Times are those of the machine that collected. Where outside authorities date the ledger, `evidenced verify --require anchored`
-  on the ledger itself shows it; a package does not carry their answers.
+- Times are those of the machine that collected. An authority's answer shows that nothing here was made later than it says; that
+  nothing was made earlier than it claims, `evidenced verify --require anchored` on the ledger itself shows.
 - That no schedule was left out is shown by the whole ledger only: `evidenced ledger export --tiles` writes it for anybody's tools.
 "##,
+        anchored = match about.dated_by.as_slice() {
+            [] => "not reached: no authority outside has dated what is here (20)",
+            [_, ..] => "that an authority you trust dated it: FILE is its certificate",
+        },
         origin = last.origin,
         size = last.size,
     )

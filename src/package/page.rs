@@ -60,7 +60,19 @@ fn head(html: &mut String, about: &About, query: &Query<'_>, selection: &Selecti
         let title = title.map_or("", |known| known.title.as_str());
         rows.push(("control".to_owned(), format!("{} {}", escape(control), escape(title))));
     }
-    rows.push(("period".to_owned(), format!("{} up to {}", about.from, about.to)));
+    let goes_on = if about.open_end { ", as far as there is something to show" } else { "" };
+    rows.push(("period".to_owned(), format!("{} up to {}{goes_on}", about.from, about.to)));
+    let dated: Vec<String> = about.dated_by.iter().map(|name| format!("anchors/{}.tsr", escape(name))).collect();
+    rows.push((
+        "outside time".to_owned(),
+        match dated.is_empty() {
+            true => "no authority outside has dated what is here yet; times are those of the machine that collected"
+                .to_owned(),
+            false => {
+                format!("{} dates all of it: verify it with the certificates that you trust, --ca", dated.join(", "))
+            }
+        },
+    ));
     let streams: Vec<String> = about.streams.iter().map(|stream| escape(stream.as_str())).collect();
     rows.push(("streams".to_owned(), streams.join(", ")));
     rows.push(("checks".to_owned(), escape(&about.checks.join(", "))));

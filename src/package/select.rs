@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::entry::{Entry, Fact};
+use domain::entry::{Anchor, Entry, Fact};
 use domain::{Change, CheckId, Pseudonym, ResourceType, SourceId, StreamId, Timestamp};
 use store::Read;
 use store::read::parse_entry;
@@ -27,10 +27,14 @@ pub(super) struct Selection {
     pub(super) entries: BTreeMap<u64, Chosen>,
     /// The end of the period.
     pub(super) to: Timestamp,
+    /// Nobody said where the period ends, or it goes on: its end is how far there is something to be shown.
+    pub(super) open_end: bool,
     /// The first entry of the period.
     pub(super) begins_at: u64,
     /// The last entry of the package.
     pub(super) ends_at: u64,
+    /// What outside authorities said of the ledger, in the order of their entries.
+    pub(super) anchors: Vec<Anchor>,
 }
 
 /// Chooses what is asked for.
@@ -53,6 +57,7 @@ pub(super) fn select(source: &Source<'_>, asked: &Asked) -> Result<Selection, Pa
         types: BTreeSet::new(),
         begins_at: None,
         collected_at: None,
+        anchors: Vec::new(),
     };
     for found in source.offline.entries(0) {
         let (number, bytes) = found?;
@@ -68,6 +73,7 @@ pub(super) fn select(source: &Source<'_>, asked: &Asked) -> Result<Selection, Pa
             "nothing here is called {unknown}, so it cannot be hidden; there is {types}"
         )));
     }
+    let anchors = std::mem::take(&mut walk.anchors);
     let wanted = walk.finish();
     let mut entries = BTreeMap::new();
     for number in wanted {
@@ -89,9 +95,15 @@ pub(super) fn select(source: &Source<'_>, asked: &Asked) -> Result<Selection, Pa
             entries.insert(number, Chosen { bytes, entry });
         }
     }
-    let to = asked.to.unwrap_or(collected_at.plus(domain::Duration::from_millis(1)));
+    // What is still to come is not missing.
+    let now = source.query.now;
+    let (to, open_end) = match asked.to {
+        Some(to) if to <= now => (to, false),
+        Some(_) => (now, true),
+        None => (collected_at.plus(domain::Duration::from_millis(1)), true),
+    };
     let ends_at = entries.keys().next_back().copied().unwrap_or(0);
-    Ok(Selection { streams, checks, entries, to, begins_at, ends_at })
+    Ok(Selection { streams, checks, entries, to, open_end, begins_at, ends_at, anchors })
 }
 
 /// Whether what is to be hidden is all of a type, or something of it.
@@ -167,6 +179,7 @@ struct Walk<'a> {
     begins_at: Option<u64>,
     /// When the last outcome was recorded.
     collected_at: Option<Timestamp>,
+    anchors: Vec<Anchor>,
 }
 
 impl Walk<'_> {
@@ -259,6 +272,7 @@ impl Walk<'_> {
                     self.lasting(number, entry.at, format!("finding {} {}", finding.framework, finding.control));
                 }
             }
+            Fact::Anchor(anchor) => self.anchors.push(anchor.clone()),
             Fact::Clock(_) | Fact::Room(_) if self.holds(entry.at) => self.choose(number),
             _ => {}
         }

@@ -1,8 +1,10 @@
-//! Verifies an evidence package from its folder alone, with the ledger's formats and nothing else of this program.
+//! Verifies an evidence package from its folder alone, with the ledger's formats, those of outside time, and nothing else of this
+//! program.
 //!
 //! [`PYTHON`] is a second verifier of the same packages, which shares nothing with this one: it goes into every package,
 //! and both have to come to the same verdict on every package there can be.
 
+mod anchors;
 mod due;
 mod meaning;
 mod package;

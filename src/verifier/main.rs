@@ -13,6 +13,7 @@ Verifies an evidence package offline: evidenced-verify [OPTIONS] [FOLDER]
   --key VKEY       the verifier key that you were handed; lines with # before them do not count
   --pin FILE       a checkpoint that you kept: the package has to continue it
   --digest HEX     the package's digest, as its sender told it to you
+  --ca FILE        certificates (PEM) that you trust to vouch for dates; may be given several times
   --require LEVEL  the least level that will do: signed (default), anchored or pinned
 
 Exit codes: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage.";
@@ -53,6 +54,12 @@ fn read(mut args: impl Iterator<Item = String>) -> Result<Option<(PathBuf, Asked
                 let note = std::fs::read(&path).map_err(|error| format!("--pin: cannot read {path}: {error}"))?;
                 ledger::SignedCheckpoint::parse_unverified(&note).map_err(|error| format!("--pin: {path}: {error}"))?;
                 asked.pin = Some(note);
+            }
+            "--ca" => {
+                let path = value()?;
+                let pem = std::fs::read(&path).map_err(|error| format!("--ca: cannot read {path}: {error}"))?;
+                let roots = anchor::Roots::from_pem(&pem).map_err(|error| format!("--ca: {path}: {error}"))?;
+                asked.roots = asked.roots.and(roots);
             }
             "--digest" => asked.digest = Some(value()?),
             "--require" => {

@@ -68,6 +68,7 @@ impl Package {
             self.problem(Kind::Incomplete, "#0", "it names log and key, and is not here");
         }
         self.entries = entries;
+        self.latest = time;
         let unnamed = |commitment: &&String| !self.needed.contains_key(*commitment);
         let files =
             self.bodies.iter().filter(|(commitment, _)| unnamed(commitment)).map(|(c, body)| (body.file.clone(), c));

@@ -17,6 +17,8 @@ use crate::tables::Tables;
 
 /// Folders whose files consist of bodies, byte for byte.
 const BODIES: [&str; 4] = ["manifests", "rows", "answers", "texts"];
+/// The checkpoint that a package rests on.
+pub(crate) const LAST: &str = "checkpoints/last.txt";
 /// A name in the list of files may be this long.
 const LONGEST_NAME: usize = 120;
 
@@ -31,15 +33,19 @@ pub(crate) struct Body {
 /// A package that is being read.
 #[derive(Default)]
 pub(crate) struct Package {
-    asked: Asked,
-    paths: BTreeMap<String, PathBuf>,
+    pub(crate) asked: Asked,
+    pub(crate) paths: BTreeMap<String, PathBuf>,
     digest: String,
     pub(crate) about: Value,
     pub(crate) key_given: bool,
     /// The last checkpoint: log, size, root; and its note.
     pub(crate) last: (String, u64, Option<Hash>),
     note: String,
-    level: Option<Level>,
+    pub(crate) level: Option<Level>,
+    /// An authority that is trusted dated the last checkpoint.
+    pub(crate) anchored: bool,
+    /// The latest time that an entry claims, in milliseconds.
+    pub(crate) latest: i64,
     pub(crate) entries: BTreeMap<u64, Entry>,
     pub(crate) known_entries: BTreeSet<u64>,
     pub(crate) bodies: BTreeMap<String, Body>,
@@ -69,7 +75,8 @@ pub fn verify(folder: &Path, asked: &Asked) -> Report {
             && package.attempt("bodies", Package::read_bodies)
             && package.attempt("meaning", Package::read_meaning)
             && package.attempt("slots", Package::read_slots)
-            && package.attempt("csv", Package::read_tables);
+            && package.attempt("csv", Package::read_tables)
+            && package.attempt("anchors", Package::read_anchors);
     }
     package.into_report()
 }
@@ -118,7 +125,7 @@ impl Package {
         whole
     }
 
-    fn read(&self, short: &str) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, short: &str) -> Result<Vec<u8>, String> {
         let path = self.paths.get(short).ok_or_else(|| format!("{short} is missing"))?;
         fs::read(path).map_err(|error| format!("{short} cannot be read: {error}"))
     }
@@ -194,7 +201,7 @@ impl Package {
                 keys.collect::<Result<_, _>>().map_err(|error| format!("policy.txt: {error}"))?
             }
         };
-        let (last, signed) = self.checkpoint("checkpoints/last.txt", &keys)?;
+        let (last, signed) = self.checkpoint(LAST, &keys)?;
         self.last = (last.checkpoint.origin.clone(), last.checkpoint.size, Some(last.checkpoint.root));
         self.note = last.note.clone();
         // What continues it is signed, so it is bound: another key may have signed it, which was retired since.
@@ -204,7 +211,7 @@ impl Package {
         if let Some(pin) = self.asked.pin.clone()
             && let Err(what) = self.hold_against_pin(&pin, &last)
         {
-            self.problem(Kind::Diverged, "checkpoints/last.txt", what);
+            self.problem(Kind::Diverged, LAST, what);
         }
         Ok(())
     }
@@ -353,6 +360,7 @@ impl Package {
             said: self.said,
             problems: self.problems,
             level: self.level.unwrap_or(Level::Unsigned),
+            anchored: self.anchored,
             pinned_asked: self.asked.pin.is_some(),
         }
     }

@@ -13,16 +13,19 @@ pub struct Asked {
     pub pin: Option<Vec<u8>>,
     /// The package's digest, 64 hexadecimal digits, as its sender told it.
     pub digest: Option<String>,
+    /// Certificates that are trusted to vouch for authorities of outside time.
+    pub roots: anchor::Roots,
 }
 
-/// How much is proven, in ascending order.
+/// How much is proven, in ascending order but for [`Level::Anchored`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Level {
     /// No known key signed the package's checkpoints.
     Unsigned,
     /// Everything leads to a checkpoint that a known key signed.
     Signed,
-    /// An outside authority dated it. No package carries that yet.
+    /// An outside authority that is trusted dated it. It stands beside [`Level::Pinned`], not below: see
+    /// [`Report::anchored`].
     Anchored,
     /// It continues the checkpoint that the verifier kept.
     Pinned,
@@ -79,8 +82,10 @@ pub struct Report {
     pub said: Vec<(&'static str, String)>,
     /// What does not hold, in the order it was met.
     pub problems: Vec<Problem>,
-    /// What was reached.
+    /// What was reached: unsigned, signed or pinned.
     pub level: Level,
+    /// Whether an outside authority that is trusted dated it.
+    pub anchored: bool,
     /// Whether a checkpoint was given that the package has to continue.
     pub pinned_asked: bool,
 }
@@ -101,10 +106,9 @@ impl Report {
         }
     }
 
-    /// A package does not carry what outside authorities say yet, so nobody who asks for that is told that it holds.
     fn reached(&self, required: Level) -> bool {
-        let enough = self.level == required || self.level == Level::Pinned;
-        enough && required != Level::Anchored && (!self.pinned_asked || self.level == Level::Pinned)
+        let needed = if self.pinned_asked || required == Level::Pinned { Level::Pinned } else { Level::Signed };
+        self.level >= needed && (self.anchored || required != Level::Anchored)
     }
 
     /// The report in words, one fact a line, the verdict last.
@@ -143,9 +147,10 @@ impl Report {
             say(problem.kind.as_str(), &format!("{}: {}", problem.place, problem.what));
         }
         let code = self.exit_code(required);
+        let level = self.level.as_str().to_uppercase() + if self.anchored { ", ANCHORED" } else { "" };
         let verdict = match code {
-            0 => self.level.as_str().to_uppercase(),
-            20 => format!("{}, and less than was required", self.level.as_str().to_uppercase()),
+            0 => level,
+            20 => format!("{level}, and less than was required"),
             30 => "DIVERGED".to_owned(),
             40 => "INVALID".to_owned(),
             _ => "INCOMPLETE".to_owned(),

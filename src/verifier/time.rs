@@ -37,6 +37,18 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     years * 365 + years / 4 - years / 100 + years / 400 + (months * 153 + 2) / 5 + day - 719_469
 }
 
+/// Writes a moment as entries do.
+pub(crate) fn moment(millis: i64) -> String {
+    let (day, rest) = (millis.div_euclid(DAY), millis.rem_euclid(DAY));
+    let (of_month, month, _) = date(day);
+    let mut year = 1970 + day.div_euclid(366);
+    while days(year + 1, 1, 1) <= day {
+        year += 1;
+    }
+    let (hour, minute, second, milli) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);
+    format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
 /// Day of the month, month, and day of the week (0 is Sunday) of a day counted from 1970-01-01.
 pub(crate) fn date(day: i64) -> (u32, u32, u32) {
     let shifted = day + 719_468;
@@ -64,6 +76,7 @@ mod tests {
             ("2100-03-01T00:00:00.000Z", 4_107_542_400, 1, 3, 1),
         ] {
             assert_eq!(millis(text), Ok(seconds * 1000), "{text}");
+            assert_eq!(moment(seconds * 1000), text);
             assert_eq!(date(seconds.div_euclid(86_400)), (day, month, weekday), "{text}");
         }
         for text in

@@ -2,13 +2,12 @@
 """Verifies an evidence package of `evidenced`. Needs Python 3.8 or later and the command `openssl` (1.1.1 or later, for
 Ed25519), and nothing else: no network, no daemon, nothing of ours. VERIFY.md says what is proven and how to do it by hand.
 Exit codes: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage."""
-import argparse, base64, bisect, collections, functools, hashlib, json, os, re, subprocess, sys, tempfile
+import argparse, base64, bisect, collections, functools, hashlib, json, os, pathlib, re, subprocess, sys, tempfile
 from datetime import datetime, timezone
-LEVELS = ["unsigned", "signed", "anchored", "pinned"]
-CODES = [("invalid", 40), ("diverged", 30), ("incomplete", 50)]
+CODES, ABOUT = [("invalid", 40), ("diverged", 30), ("incomplete", 50)], ("controls", "streams", "from", "to")
 OUTCOMES, VALUES = ["collected", "partial", "failed", "missed"], ["conforms", "deviates", "undetermined", "not_applicable"]
 TAG, DAY = b"evidenced body of lines, form 1\n", 86400000
-GRACE = 15 * 60000  # a slot this close to an open end may still be under way
+GRACE, APART = 15 * 60000, 60000  # a slot this close to an open end may still be under way; clocks may differ by this
 def require(holds, what):
     if not holds:
         raise ValueError(what)
@@ -20,31 +19,38 @@ def hash_of(text, length=32):
     return raw
 def millis(text):
     require(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z", text), "not a moment")
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
-    return round((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds() * 1000)
+    return round(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp() * 1000)
+def openssl(*arguments):
+    return subprocess.run(("openssl",) + arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+def dated(data, answer, trusted):
+    """Before which moment, in milliseconds, a file was there by an answer of RFC 3161; 0 when it does not hold."""
+    text = openssl("ts", "-reply", "-in", answer, "-text").stdout.decode(errors="replace")
+    said = re.search(r"\nTime stamp: (\w{3} [ \d]\d [\d:]{8})(\.\d+)? (\d{4}) GMT\nAccuracy: (.*)\n", text)
+    clock = datetime.strptime("%s %s+0000" % said.group(1, 3), "%b %d %H:%M:%S %Y%z").timestamp() if said else 0
+    # The certificates have to have been valid then, and may have expired since.
+    if not said or openssl("ts", "-verify", "-attime", "%d" % clock, "-data", data, "-in", answer, "-CAfile", trusted).returncode:
+        return 0
+    parts = [int(part, 16) if part[0] == "0" else 0 for part in re.findall("0x[0-9A-F]+|unspecified", said.group(4))]
+    return int((clock + float(said.group(2) or 0)) * 1000 + sum(part * unit for part, unit in zip(parts, (1000, 1, 0.001))))
 # Signed notes, checkpoints and trees: C2SP signed-note and tlog-checkpoint, RFC 6962.
-
 def read_key(line):
     name, id_, key = line.split("+", 2)
     raw = hash_of(key, 33)
     require(raw[0] == 1 and sha256(name.encode(), b"\n", raw)[:4].hex() == id_, "not a verifier key")
     return name, raw[1:]
-
 @functools.lru_cache(None)
 def signature_holds(key, message, signature):
     with tempfile.TemporaryDirectory() as temp:
-        command = "openssl pkeyutl -verify -pubin -keyform DER -rawin".split()
+        command = "pkeyutl -verify -pubin -keyform DER -rawin".split()
         for option, raw in (("-inkey", bytes.fromhex("302a300506032b6570032100") + key), ("-in", message), ("-sigfile", signature)):
             command += [option, os.path.join(temp, option)]
-            with open(command[-1], "wb") as file:
-                file.write(raw)
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+            pathlib.Path(command[-1]).write_bytes(raw)
+        return openssl(*command).returncode == 0
 def read_checkpoint(note, keys=()):
     """Log, size and root, and whether one of the keys, named after the log, signed; a bad signature of theirs refuses."""
-    head, blank, signatures = note.decode().rpartition("\n\n")
+    head, _, signatures = note.decode().rpartition("\n\n")
     lines, signed = head.split("\n"), False
-    require(blank and len(lines) == 3 and lines[0] and signatures.endswith("\n"), "not a checkpoint")
-    require(re.fullmatch("0|[1-9][0-9]{0,17}", lines[1]), "the size is not a number")
+    require(re.fullmatch("[^\n]+\n(0|[1-9][0-9]{0,17})\n[^\n]*", head) and signatures.endswith("\n"), "not a checkpoint")
     for line in signatures[:-1].split("\n"):
         match = re.fullmatch("\u2014 ([^ +]+) ([A-Za-z0-9+/]+=*)", line)
         require(match, "a signature line does not have its form")
@@ -105,38 +111,32 @@ def due_slots(expression, after, through):
         if at.month in months and (all(fits) if "*" in day or "*" in weekday else any(fits)):
             slots += [date * DAY + time for time in times if after < date * DAY + time <= through]
     return slots
-def csv(rows):
-    def cell(value):
-        text = re.sub("[\x00-\x1f\x7f]", " ", str(value))
-        return '"%s%s"' % ("'" if text.lstrip(" ")[:1] in tuple("=+-@") else "", text.replace('"', '""'))
-    return [",".join(map(cell, row)) for row in rows]
+def cell(value):
+    text = re.sub("[\x00-\x1f\x7f]", " ", str(value)).replace('"', '""')
+    return '"%s%s"' % ("'" if text.lstrip(" ")[:1] in tuple("=+-@") else "", text)
 
 class Package:
-    def __init__(self, folder, keys=None, pin=None, digest=None):
-        self.keys, self.pin, self.wanted, self.digest = keys, pin, digest, ""
+    def __init__(self, folder, keys=None, pin=None, digest=None, trusted=()):
+        self.keys, self.pin, self.wanted, self.trusted, self.digest, self.anchored = keys, pin, digest, trusted, "", False
         self.problems, self.said, self.level, self.about = [], [], "unsigned", {}
-        self.paths, self.bodies, self.withheld, self.entries, self.needed = {}, {}, {}, {}, {}
+        self.bodies, self.withheld, self.entries, self.needed = {}, {}, {}, {}
         self.counts, self.last = dict.fromkeys(OUTCOMES, 0), ("", 0, b"")
-        for top, folders, names in os.walk(folder):
-            for path in (os.path.join(top, name) for name in folders + names):
-                self.paths[os.path.relpath(path, folder).replace(os.sep, "/")] = path
-        self.paths = {short: path for short, path in self.paths.items() if os.path.islink(path) or not os.path.isdir(path)}
+        found = (pathlib.Path(top, name) for top, folders, names in os.walk(folder) for name in folders + names)
+        self.paths = {path.relative_to(folder).as_posix(): path for path in found if path.is_symlink() or not path.is_dir()}
         whole = self.attempt("invalid", "files.txt", self.read_files) and all(problem[0] != "incomplete" for problem in self.problems)
-        steps = ("checkpoints", "entries", "bodies", "meaning", "slots", "csv") if whole else ()
+        steps = ("checkpoints", "entries", "bodies", "meaning", "slots", "csv", "anchors") if whole else ()
         all(self.attempt("invalid", step, getattr(self, "read_" + step)) for step in steps)  # up to the first that breaks off
-    def problem(self, kind, place, what):
-        self.problems.append((kind, place, what))
+    def problem(self, kind, place, what, unless=False):
+        self.problems += [] if unless else [(kind, place, what)]
     def attempt(self, kind, place, do, *given):
         try:
             do(*given)
+            return True
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
             self.problem(kind, place, str(error) if isinstance(error, ValueError) else "it does not read: %r" % error)
-        else:
-            return True
     def read(self, short):
         require(short in self.paths, "%s is missing" % short)
-        with open(self.paths[short], "rb") as file:
-            return file.read()
+        return self.paths[short].read_bytes()
     def lines(self, short):
         text = self.read(short).decode()
         require(text == "" or text.endswith("\n"), "%s does not end in a newline" % short)
@@ -145,8 +145,7 @@ class Package:
         if "files.txt" not in self.paths:
             return self.problem("incomplete", "files.txt", "it is missing: this is not a package, or not all of one")
         self.digest = sha256(self.read("files.txt")).hex()
-        if self.wanted and self.wanted != self.digest:
-            self.problem("diverged", "files.txt", "its digest is not the one that you were given")
+        self.problem("diverged", "files.txt", "its digest is not the one that you were given", self.wanted in (None, "", self.digest))
         listed, last = {}, ""
         for number, line in enumerate(self.lines("files.txt"), 1):
             match = re.fullmatch("([0-9a-f]{64})  ([A-Za-z0-9._/-]{1,120})", line)
@@ -157,7 +156,7 @@ class Package:
         for short, digest in listed.items():
             if short not in self.paths:
                 self.problem("incomplete", short, "it is missing")
-            elif os.path.islink(self.paths[short]) or sha256(self.read(short)).hex() != digest:
+            elif self.paths[short].is_symlink() or sha256(self.read(short)).hex() != digest:
                 self.problem("invalid", short, "it is not what files.txt lists")
         for short in set(self.paths) - set(listed) - {"files.txt"}:
             self.problem("invalid", short, "files.txt does not list it")
@@ -215,13 +214,13 @@ class Package:
             place, ends[short] = "%s at byte %d" % (short, offset), end + len(after)
             self.attempt("invalid", place, self.read_body, *match.groups()[:3], raw[offset:end], short)
         for short, path in self.paths.items():
-            if short.split("/")[0] in ("manifests", "rows", "answers", "texts") and ends.get(short) != os.path.getsize(path):
+            if short.split("/")[0] in ("manifests", "rows", "answers", "texts") and ends.get(short) != path.stat().st_size:
                 self.problem("invalid", short, "bodies.txt does not account for every byte of it")
         lines = self.lines("withheld.txt")
         require(all(re.fullmatch("[0-9a-f]{64} [a-z-]+", line) for line in lines), "withheld.txt: a line is not as it has to be")
         self.withheld = dict(line.split(" ") for line in lines)
-        once = len(lines) == len(self.withheld) and not set(self.withheld) & set(self.bodies)
-        require(once and lines == sorted(lines), "withheld.txt: a line is out of order, twice, or of what is here")
+        require(lines == [" ".join(pair) for pair in sorted(self.withheld.items())] and not set(self.withheld) & set(self.bodies),
+                "withheld.txt: a line is out of order, twice, or of what is here")
     def read_body(self, commitment, form, salt, body, short):
         digests, shown, parts = [], [], body.split(b"\n")
         if form == "shown":  # each line is "+salt line", or "#commitment" where it is hidden
@@ -231,8 +230,7 @@ class Package:
                 else:
                     line_salt, blank, line = part[1:].partition(b" ")
                     require(part[:1] == b"+" and blank, "a line of it is neither shown nor hidden")
-                    newline = b"\n" if number + 1 < len(parts) else b""
-                    digests.append(sha256(hash_of(line_salt.decode()), line, newline))
+                    digests.append(sha256(hash_of(line_salt.decode()), line, b"\n" if number + 1 < len(parts) else b""))
                     shown.append(line)
         elif form == "lines":
             for number, line in enumerate(re.findall(b"[^\n]*\n|[^\n]+", body)):
@@ -249,13 +247,11 @@ class Package:
             self.attempt("invalid", "#%d" % number, self.take, number, entry)
         self.attempt("incomplete", "#0", require, 0 in self.entries, "it names log and key, and is not here")
         for commitment in [one for one in list(self.bodies) + list(self.withheld) if one not in self.needed]:
-            place = self.bodies[commitment][0] if commitment in self.bodies else "withheld.txt"
-            self.problem("invalid", place, "no entry here names the body %s" % commitment)
+            self.problem("invalid", self.bodies.get(commitment, ["withheld.txt"])[0], "no entry here names the body %s" % commitment)
     def take(self, number, entry):
         kind, before, self.time = entry["t"], self.time, max(self.time, millis(entry["at"]))
         require(millis(entry["at"]) >= before, "its time lies before that of an entry before it")
-        if kind == "genesis":
-            require(entry["origin"] == self.last[0], "it names another log than checkpoints/last.txt")
+        require(kind != "genesis" or entry["origin"] == self.last[0], "it names another log than checkpoints/last.txt")
         self.need(number, entry.get({"version": "checks_body", "deviation": "detail", "run": "changes"}.get(kind)))
         if kind == "run":
             self.take_run(number, entry)
@@ -289,8 +285,8 @@ class Package:
         self.attempt("incomplete", "#%d" % other, require, other in self.entries, "#%d rests on it, and it is not here" % number)
     def need(self, number, commitment):
         known = commitment is None or self.needed.setdefault(commitment, number) < number
-        if not known and commitment not in self.bodies and commitment not in self.withheld:
-            self.problem("incomplete", "#%d" % number, "the body %s that it names is neither here nor withheld" % commitment)
+        self.problem("incomplete", "#%d" % number, "the body %s that it names is neither here nor withheld" % commitment,
+                     known or commitment in self.bodies or commitment in self.withheld)
     def manifest(self, number, commitment, count, form, key):
         """The rows of a manifest, counted, each in its form, in the order of its first `key` words; none where withheld."""
         self.need(number, commitment)
@@ -312,17 +308,14 @@ class Package:
             outcomes += [(millis(entry["trigger"]["slot"]),) * 2 + (number, entry["outcome"]) for number, entry in of
                          if entry["t"] == "run" and isinstance(entry["trigger"], dict)]
             for before, after in zip(sorted(outcomes), sorted(outcomes)[1:]):
-                if after[0] <= before[1]:
-                    self.problem("invalid", "#%d" % after[2], "a slot of %s has its outcome in #%d" % (stream, before[2]))
+                self.problem("invalid", "#%d" % after[2], "a slot of %s has its outcome in #%d" % (stream, before[2]), after[0] > before[1])
             schedules = [(number, entry) for number, entry in of if entry["t"] == "schedule"]
             self.attempt("incomplete", "package.json", require, schedules, "no schedule of %s is here" % stream)
-            ends = [millis(entry["from"]) for _, entry in schedules[1:]] + [self.end]
-            for (number, schedule), end in zip(schedules, ends):
+            for (number, schedule), end in zip(schedules, [millis(entry["from"]) for _, entry in schedules[1:]] + [self.end]):
                 if schedule["expression"] is not None and schedule.get("zone") not in (None, "UTC"):
                     self.said.append(("slots", "those of %s follow the clock of a place, and are not counted" % stream))
                 elif schedule["expression"] is not None:
-                    begin = max(self.begin - 1, millis(schedule["from"]))
-                    due = due_slots(schedule["expression"], begin, min(self.end - 1, end))
+                    due = due_slots(schedule["expression"], max(self.begin - 1, millis(schedule["from"])), min(self.end - 1, end))
                     self.settle("#%d" % number, stream, due, sorted(outcomes))
     def settle(self, place, stream, due, outcomes):
         settled, lacking = max([outcome[1] for outcome in outcomes], default=0), 0
@@ -338,60 +331,66 @@ class Package:
         rows = [["address", "recorded", "stream", "run", "check", "resource", "value", "name", "reason", "commitment", "body"]]
         people = [["address", "recorded", "stream", "type", "resource", "name", "id", "commitment", "body"]]
         for number, entry in self.entries.items():
-            if entry["t"] == "observation" and entry.get("manifest") in self.bodies:
-                for at, row in enumerate(self.bodies[entry["manifest"]][1].decode().split("\n")[:-1]):
-                    begin = ["#%d/%d" % (number, at), entry["at"], entry["stream"], "#%d" % entry["run"]] + row.split(" ")[:3]
-                    rows.append(begin + self.shown(row.split(" ")[3], "name", "reason"))
-            place = entry.get("calls", 0)
+            own, place = [entry["at"], entry.get("stream")], entry.get("calls", 0)
+            for at, words in self.listed(entry.get("manifest") if entry["t"] == "observation" else None, 0):
+                rows.append(["#%d/%d" % (number, at)] + own + ["#%d" % entry["run"]] + words[:3] + self.shown(words[3], "name", "reason"))
             for population in entry.get("populations", []):
-                manifest = population.get("manifest")
-                if manifest in self.bodies and self.needed[manifest] == number:
-                    for at, row in enumerate(self.bodies[manifest][1].decode().split("\n")[:-1], place):
-                        begin = ["#%d/%d" % (number, at), entry["at"], entry["stream"], population["type"], row.split(" ")[0]]
-                        people.append(begin + self.shown(row.split(" ")[1], "name", "id"))
+                first = self.needed.get(population.get("manifest")) == number  # what is the same as before is not told again
+                for at, words in self.listed(population.get("manifest") if first else None, place):
+                    people.append(["#%d/%d" % (number, at)] + own + [population["type"], words[0]] + self.shown(words[1], "name", "id"))
                 place += population["count"]
         for short, table in (("csv/rows.csv", rows), ("csv/population.csv", people)):
-            for number, (is_, should) in enumerate(zip(self.lines(short) + [None], csv(table) + [None]), 1):
-                if is_ != should:
-                    self.problem("invalid", "%s line %d" % (short, number), "it does not say what the evidence says")
-                    break
+            pairs = enumerate(zip(self.lines(short) + [None], [",".join(map(cell, row)) for row in table] + [None]), 1)
+            wrong = next((number for number, (is_, should) in pairs if is_ != should), None)
+            self.problem("invalid", "%s line %s" % (short, wrong), "it does not say what the evidence says", wrong is None)
+    def read_anchors(self):
+        """What authorities outside say of the time of checkpoints/last.txt, and so of everything that it covers."""
+        for short in filter(re.compile("anchors/[a-z0-9-]{1,100}[.]tsr").fullmatch, sorted(self.paths)):
+            before = max((dated(self.paths["checkpoints/last.txt"], self.paths[short], ca) for ca in self.trusted), default=0)
+            self.anchored |= before > 0 and self.level != "unsigned"
+            moment = datetime.fromtimestamp(before / 1000, timezone.utc).isoformat(timespec="milliseconds")[:23]
+            what = "all of it existed before %sZ" % moment if before else "no certificate that you gave with --ca vouches for it"
+            self.said.append(("anchored", "%s: %s" % (short, what)))
+            self.problem("diverged", short, "the last entry claims to be younger than that", not before or self.time <= before + APART)
+    def listed(self, manifest, place):
+        rows = self.bodies[manifest][1].decode().split("\n")[:-1] if manifest in self.bodies else []
+        return enumerate((row.split(" ") for row in rows), place)
     def shown(self, commitment, *names):
         if commitment not in self.bodies:
             return ["", "", commitment, "withheld: " + self.withheld.get(commitment, "")]
         member = json.loads(self.bodies[commitment][1])
         return [member.get(name, "") for name in names] + [commitment, self.bodies[commitment][0]]
     def code(self, wanted):
-        reached = self.level in (wanted, "pinned") and wanted != "anchored" and (self.pin is None or self.level == "pinned")
+        needed = "pinned" if self.pin is not None or wanted == "pinned" else "signed"
+        reached = self.level in (needed, "pinned") and (self.anchored or wanted != "anchored")
         return next((code for kind, code in CODES if kind in {problem[0] for problem in self.problems}), 0 if reached else 20)
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
-    parser.add_argument("--key", metavar="VKEY", action="append", help="the verifier key that you were handed, one line")
+    parser.add_argument("--key", metavar="VKEY", action="append", default=[], help="the verifier key that you were handed, one line")
     parser.add_argument("--pin", metavar="FILE", help="a checkpoint that you kept: the package has to continue it")
     parser.add_argument("--digest", metavar="HEX", help="the package's digest, as its sender told it to you")
-    parser.add_argument("--require", choices=LEVELS[1:], default="signed", help="the least level that will do")
+    parser.add_argument("--ca", metavar="FILE", action="append", default=[], help="certificates that you trust to vouch for dates (PEM)")
+    parser.add_argument("--require", choices=["signed", "anchored", "pinned"], default="signed", help="the least level that will do")
     args = parser.parse_args()
     try:
-        given = [line.strip() for text in args.key or [] for line in text.split("\n")]
-        keys, pin = [read_key(line) for line in given if line and line[0] != "#"] or None, None
-        if args.pin:
-            with open(args.pin, "rb") as file:
-                read_checkpoint(pin := file.read())
-        subprocess.run(["openssl", "version"], stdout=subprocess.DEVNULL, check=True)
-    except (ValueError, OSError, subprocess.CalledProcessError) as error:
-        parser.error("openssl, --key or --pin cannot be used: %s" % error)
-    package = Package(args.folder, keys, pin, args.digest)
+        keys = [read_key(line.strip()) for text in args.key for line in text.split("\n") if line.strip()[:1] not in ("", "#")]
+        pin = pathlib.Path(args.pin).read_bytes() if args.pin else None
+        require(openssl("version").returncode == 0 and (pin is None or read_checkpoint(pin)), "the command fails")
+        require(all(b"-BEGIN " in pathlib.Path(ca).read_bytes() for ca in args.ca), "--ca takes certificates in PEM")
+    except (ValueError, OSError) as error:
+        parser.error("openssl, --key, --pin or --ca cannot be used: %s" % error)
+    package = Package(args.folder, keys or None, pin, args.digest, args.ca)
     code, about = package.code(args.require), package.about if isinstance(package.about, dict) else {}
-    said = [("package", "sha256 of files.txt: %s" % package.digest)]
-    said += [(name, about.get(name)) for name in ("controls", "streams", "from", "to")]
+    said = [("package", "sha256 of files.txt: %s" % package.digest)] + [(name, about.get(name)) for name in ABOUT]
     said += [("ledger", "%s, at %d entries" % package.last[:2]),
              ("key", "the one you gave" if keys else "the one in the package: give yours with --key to prove whose it is"),
              ("evidence", "%d entries are in the ledger; %d bodies are what was committed to, %d are withheld" % (
                  len(package.entries), len(package.bodies), len(package.withheld))),
              ("slots", ", ".join("%d %s" % (package.counts[name], name) for name in OUTCOMES))] + package.said
+    level = package.level.upper() + (", ANCHORED" if package.anchored else "")
+    words = {0: level, 20: level + ", and less than was required", 30: "DIVERGED", 40: "INVALID"}
     said += [(kind, "%s: %s" % (place, what)) for kind, place, what in package.problems]
-    words = {0: package.level.upper(), 20: package.level.upper() + ", and less than was required", 30: "DIVERGED", 40: "INVALID"}
     said += [("verdict", "%s   exit %d" % (words.get(code, "INCOMPLETE"), code))]
     sys.stdout.reconfigure(errors="backslashreplace")
     print("\n".join("%-10s %s" % line for line in said))

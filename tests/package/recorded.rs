@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use anchor::testing::Authority;
+use anchor::{Request, Roots};
 use domain::entry::{CheckLine, Fact, Intent, Missed, MissedReason, Schedule, TreeHead, Version};
 use domain::{
     CheckCounts, Clock, CollectionRun, Exchange, Field, Observation, ObservationValue, Outcome, Population, Resource,
@@ -17,7 +19,7 @@ use evidenced::package::{Asked, Made, PackageError, Source, make};
 use query::Query;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use store::{Layout, Offline, Options, Random, Read, Store};
+use store::{Dated, Layout, Offline, Options, Random, Read, Store};
 use tempfile::TempDir;
 
 /// Names that a page, a table or a terminal could take for something else.
@@ -171,6 +173,34 @@ impl Ledger {
         }
     }
 
+    /// One more slot, recorded by a clock that shows this minute.
+    pub(super) fn go_on_at(&self, n: i64, minute: i64) {
+        let (store, _) = Store::open(options(&self.data(), minute)).unwrap();
+        run(&store, &self.knowledge, n, |_| true);
+    }
+
+    /// Has the ledger dated by an authority as it is now.
+    pub(super) fn date(&self, name: &str, authority: &Authority) {
+        let note = self.checkpoint();
+        let request = Request::new(&note, [7; 8]).unwrap();
+        let answer = authority.answer(request.der()).unwrap();
+        let roots = Roots::from_pem(&fs::read(authority.ca()).unwrap()).unwrap();
+        let stamp = anchor::accept(&answer, &note, &request, &roots).unwrap();
+        let (store, _) = Store::open(options(&self.data(), 80_000_000)).unwrap();
+        let head = store.head().unwrap();
+        let dated = Dated {
+            authority: name.to_owned(),
+            head: TreeHead { size: head.size, root: head.root },
+            time: Timestamp::from_millis(stamp.time),
+            accuracy: stamp.accuracy.map(domain::Duration::from_millis),
+            signer: stamp.signer.clone(),
+            checkpoint: note,
+            answer,
+            chain: stamp.chain(&roots).unwrap(),
+        };
+        store.record_anchor(dated).unwrap();
+    }
+
     /// A run in which nothing is protected, and a judgement that claims otherwise.
     pub(super) fn go_on_with_a_lie(&self, n: i64) {
         let (store, _) = Store::open(options(&self.data(), 100 + n * 100)).unwrap();
@@ -207,9 +237,13 @@ impl Ledger {
     }
 
     pub(super) fn package(&self, out: &Path, asked: &Asked) -> Result<Made, PackageError> {
+        self.package_at(out, asked, slot(10_000).0)
+    }
+
+    pub(super) fn package_at(&self, out: &Path, asked: &Asked, now: Timestamp) -> Result<Made, PackageError> {
         let data = self.data();
         let offline = Offline::open(&data).unwrap();
-        let query = Query { read: &offline, catalogue: &self.knowledge.catalogue, now: slot(10_000).0 };
+        let query = Query { read: &offline, catalogue: &self.knowledge.catalogue, now };
         make(&Source { data: &data, offline: &offline, query: &query }, asked, out, &mut |_, _| {})
     }
 
