@@ -26,7 +26,7 @@ use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::witnessing::Witnessing;
-use crate::{notify, serve};
+use crate::{notify, reload, serve};
 
 /// What the program calls itself in the ledger.
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
@@ -231,7 +231,7 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
     let store = Arc::new(store);
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     let around = surroundings(&start.loaded, store.clone(), clock.clone(), random);
-    metrics.reloaded(true, clock.now());
+    metrics.reloaded(clock.now());
     let daemon = Daemon::new(clock, store, Arc::new(metrics), around, start.loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("evidenced").build()?;
     let ended = runtime.block_on(live(daemon, start.path, start.until_stdin_ends));
@@ -268,11 +268,12 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
         }
         bail!("{why}");
     }
+    let token = listening.token.clone();
     let serving = tokio::spawn(serve::serve(listening, stop.clone()));
     let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
     let anchoring = Anchoring::new(daemon.clone(), Arc::new(SystemRandom))?;
     let anchoring = tokio::spawn(anchoring.keep_dated(stop.clone()));
-    let reloading = tokio::spawn(reload(daemon.clone(), path, stop.clone()));
+    let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, stop.clone()));
     let signals = tokio::spawn(stop_on_signal(stop.clone(), until_stdin_ends));
     // Telling ends early only when the store has stopped or nobody can be told; then deciding ends as well, in order.
     let told = tokio::spawn({
@@ -344,67 +345,3 @@ async fn stop_on_signal(stop: CancellationToken, until_stdin_ends: bool) -> anyh
     stop.cancel();
     Ok(())
 }
-
-/// Reads the settings again on SIGHUP and whenever their text changes. Bad ones leave the old ones in force.
-async fn reload(daemon: Arc<Daemon>, path: PathBuf, stop: CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut refused = String::new();
-    loop {
-        let asked = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = hangup.recv() => true,
-            () = tokio::time::sleep(LOOK_FOR_CHANGES) => false,
-        };
-        let (known, from) = (daemon.loaded(), path.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let files = known.files_now(&from);
-            (asked || files != known.files).then(|| (files, Loaded::read(&from)))
-        });
-        match read.await? {
-            None => refused.clear(),
-            Some((files, Err(problems))) => {
-                // Said once for each bad text, and again when somebody asks.
-                if asked || files != refused {
-                    for problem in &problems {
-                        tracing::error!(problem = problem.headline(), "the settings are not read");
-                    }
-                    tracing::error!(problems = problems.len(), "the settings in force stay as they were");
-                    daemon.metrics.reloaded(false, daemon.clock.now());
-                }
-                refused = files;
-            }
-            Some((_, Ok(loaded))) => {
-                let loaded = Arc::new(loaded);
-                let measures = loaded.clone();
-                match daemon.once_there_is_room(&stop, move |daemon| record_version(&daemon.store, &measures)).await {
-                    Ok(None) => return Ok(()),
-                    Ok(Some(())) => {
-                        let (before, after) = (daemon.loaded(), &loaded.settings);
-                        let at_start = |settings: &Settings| {
-                            (
-                                settings.web.listen,
-                                settings.web.token_file.clone(),
-                                settings.health.listen,
-                                settings.data.clone(),
-                            )
-                        };
-                        if at_start(&before.settings) != at_start(after) {
-                            tracing::warn!(
-                                "addresses, token file and data directory are read at the start only: restart to change them"
-                            );
-                        }
-                        daemon.reload(loaded).await;
-                        daemon.metrics.reloaded(true, daemon.clock.now());
-                        tracing::info!("other settings are in force");
-                    }
-                    Err(error) => tracing::error!(error = in_full(&error), "the settings could not be recorded"),
-                }
-                refused.clear();
-            }
-        }
-    }
-}
-
-/// How often the settings' text is looked at.
-const LOOK_FOR_CHANGES: Duration = Duration::from_secs(5);

@@ -121,7 +121,8 @@ pub struct WebSettings {
     /// The address to listen on. Any other than this machine's own (127.0.0.1, [::1]) needs `token_file`.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// A file with the token that every request must bring. It is read at every start.
+    /// A file with the token that every request must bring. Another one in it counts within seconds; while it is missing or
+    /// empty, the last one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
 }

@@ -34,6 +34,11 @@ pub struct Stream {
 impl Loaded {
     /// Reads a settings file and the checks and catalogues it names. Nothing is in force unless all of it is right.
     pub fn read(path: &Path) -> Result<Loaded, Vec<Problem>> {
+        // Taken before anything is read for good: what changes in between is seen by the next look, and never missed.
+        let files = std::fs::read_to_string(path).ok().and_then(|text| {
+            let (settings, _) = config::read(&path.display().to_string(), &text).ok()?;
+            Some(digest_of_files(path, &settings))
+        });
         let configured = config::load(path)?;
         let settings = configured.settings;
         let page = match &settings.alerts.page_url {
@@ -41,8 +46,7 @@ impl Loaded {
             None => format!("http://{}", settings.web.listen),
         };
         let knowledge = Knowledge::new(configured.checks, &settings.organisation, &page, &settings.sources.all());
-        let files = digest_of_files(path, &settings);
-        Ok(Loaded { settings, knowledge, files })
+        Ok(Loaded { settings, knowledge, files: files.unwrap_or_default() })
     }
 
     /// The digest of the same files as they are now.

@@ -51,7 +51,7 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
                 }
                 Err(error) => {
                     tracing::error!(error = in_full(&error), "the receivers stay as they were");
-                    daemon.metrics.reloaded(false, daemon.clock.now());
+                    daemon.metrics.reload_in_step(false);
                 }
             }
             loaded = fresh;

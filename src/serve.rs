@@ -1,7 +1,7 @@
 //! Listening: the pages and the API, health and metrics on their own address, and the owner's control socket.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use axum::Router;
 use domain::{StreamId, in_full};
 use kit::http::{HeaderMap, HeaderValue, Method, header};
 use kit::outbound::Outbound;
+use kit::{SecretRef, Secrets, SystemSecrets};
 use query::Query;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use web::{Access, Backend, Connections, ExportAnswer, ExportAsked, RunNow};
+use web::{Access, Backend, Connections, ExportAnswer, ExportAsked, RunNow, Token};
 
 use crate::app;
 use crate::daemon::Daemon;
@@ -61,6 +62,8 @@ pub struct Listening {
     health: (TcpListener, Router),
     control: (UnixListener, Router),
     socket: PathBuf,
+    /// The token of the pages, where there is one.
+    pub token: Option<Token>,
 }
 
 /// Opens every socket, or none is served: an address in use is found out before anything runs.
@@ -70,11 +73,14 @@ pub async fn listen(daemon: &Arc<Daemon>) -> anyhow::Result<Listening> {
     let address = loaded.settings.web.listen;
     let access = match &loaded.settings.web.token_file {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the token file {}", path.display()))?;
-            Access::Token(SecretString::from(text.trim()))
+            let token = token_in(path).map_err(|why| anyhow::anyhow!("web.token_file: {why}"))?;
+            Access::Token(Token::new(token))
         }
         None => Access::Loopback,
+    };
+    let token = match &access {
+        Access::Token(token) => Some(token.clone()),
+        Access::Loopback => None,
     };
     let pages = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (web.listen)"))?;
     tracing::info!(address = %pages.local_addr()?, "pages and API");
@@ -97,12 +103,18 @@ pub async fn listen(daemon: &Arc<Daemon>) -> anyhow::Result<Listening> {
         health: (health, web::health(backend.clone())),
         control: (control, web::control(backend)),
         socket,
+        token,
     })
+}
+
+/// The token in a file, as it is now.
+pub fn token_in(path: &Path) -> Result<SecretString, String> {
+    SystemSecrets.resolve(&SecretRef::File(path.to_owned())).map_err(|error| in_full(&error))
 }
 
 /// Serves until `stop` is cancelled.
 pub async fn serve(listening: Listening, stop: CancellationToken) {
-    let Listening { pages, health, control, socket } = listening;
+    let Listening { pages, health, control, socket, .. } = listening;
     let limits = Connections::default();
     tokio::join!(
         web::serve(pages.0, pages.1, limits, stop.cancelled()),
@@ -113,19 +125,19 @@ pub async fn serve(listening: Listening, stop: CancellationToken) {
 }
 
 /// Asks the daemon that holds a data directory to run something now.
-pub fn ask_to_run(socket: &std::path::Path, what: Option<&str>) -> anyhow::Result<Vec<StreamId>> {
+pub fn ask_to_run(socket: &Path, what: Option<&str>) -> anyhow::Result<Vec<StreamId>> {
     let answer: web::RunNowAnswer = ask(socket, "run-now", &serde_json::json!({ "what": what }))?;
     Ok(answer.streams)
 }
 
 /// Has the daemon that holds a data directory record that a package was made, and says in which entry.
-pub fn ask_to_record(socket: &std::path::Path, export: &ExportAsked) -> anyhow::Result<u64> {
+pub fn ask_to_record(socket: &Path, export: &ExportAsked) -> anyhow::Result<u64> {
     let answer: ExportAnswer = ask(socket, "exports", export)?;
     Ok(answer.entry)
 }
 
 /// Posts something to the daemon behind a control socket.
-fn ask<T: DeserializeOwned>(socket: &std::path::Path, path: &str, what: &impl Serialize) -> anyhow::Result<T> {
+fn ask<T: DeserializeOwned>(socket: &Path, path: &str, what: &impl Serialize) -> anyhow::Result<T> {
     anyhow::ensure!(socket.exists(), "no daemon is running here: there is no {}", socket.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

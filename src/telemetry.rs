@@ -194,12 +194,15 @@ impl Metrics {
         self.outbox.record(pending, &[]);
     }
 
-    /// The settings were read again, or could not be.
-    pub fn reloaded(&self, ok: bool, at: domain::Timestamp) {
-        self.reload_ok.record(u64::from(ok), &[]);
-        if ok {
-            self.reload_at.record(at.millis() as f64 / 1000.0, &[]);
-        }
+    /// Settings were put in force.
+    pub fn reloaded(&self, at: domain::Timestamp) {
+        self.reload_in_step(true);
+        self.reload_at.record(at.millis() as f64 / 1000.0, &[]);
+    }
+
+    /// Whether the settings in force are the latest.
+    pub fn reload_in_step(&self, latest: bool) {
+        self.reload_ok.record(u64::from(latest), &[]);
     }
 
     /// Everything counted, in the text format of Prometheus, with what `query` sees now.

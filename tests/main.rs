@@ -24,6 +24,8 @@ mod parties;
 #[cfg(test)]
 mod rollback;
 #[cfg(test)]
+mod running;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod support;

@@ -350,6 +350,15 @@ impl Api {
         self.request(&self.network, method, url, body)
     }
 
+    /// The status of an answer to whoever shows a token.
+    pub(crate) fn status_with(&self, token: &str, url: &str) -> Option<u16> {
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
+        let url = url.parse().unwrap();
+        let ask = self.network.ask(Method::GET, &url, headers, Default::default(), Duration::from_secs(10));
+        Some(self.runtime.block_on(ask).ok()?.status().as_u16())
+    }
+
     fn request(&self, client: &Outbound, method: Method, url: &str, body: &str) -> Option<(u16, String)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

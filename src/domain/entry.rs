@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BodyId, Change, CheckCounts, CheckId, ControlId, Duration, FindingReason, FindingValue, FrameworkId, Gap,
     GapReason, Outcome, Pseudonym, Reconciliation, ResourceType, RowAddress, Severity, Slot, SourceId, StreamId,
-    Timestamp, Trigger,
+    Timestamp, Trigger, Trouble,
 };
 
 /// The version of the entry format that this program writes.
@@ -60,6 +60,8 @@ pub enum Fact {
     Clock(ClockStep),
     /// The disk became too full to keep evidence, or has room again.
     Room(Room),
+    /// Something is amiss with the daemon itself, or right again.
+    Trouble(Trouble),
     /// The ledger's signing key has a successor, or is at its end.
     Key(Key),
     /// An outside authority is to date the ledger from here on, or no longer.
@@ -111,6 +113,7 @@ impl Fact {
             Fact::Delivery(_) => "delivery",
             Fact::Clock(_) => "clock",
             Fact::Room(_) => "room",
+            Fact::Trouble(_) => "trouble",
             Fact::Key(_) => "key",
             Fact::Authority(_) => "authority",
             Fact::Anchor(_) => "anchor",

@@ -34,4 +34,7 @@ pub use check::{
 mod deviation;
 pub use deviation::{Change, DeviationState, transition};
 
+mod trouble;
+pub use trouble::{Trouble, TroubleIn};
+
 pub mod entry;

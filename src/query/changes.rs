@@ -1,7 +1,7 @@
 //! What changed, newest first: one line per fact, each naming its evidence.
 
 use domain::entry::{Entry, Fact};
-use domain::{Change, RowAddress, Severity, SourceId, Timestamp};
+use domain::{Change, RowAddress, Severity, SourceId, Timestamp, TroubleIn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::ReadError;
@@ -129,6 +129,14 @@ impl Query<'_> {
                 let means =
                     if room.lost { "nothing is collected until there is room" } else { "it is collected again" };
                 Some(view(what, means.to_owned(), room.detail.clone()))
+            }
+            Fact::Trouble(trouble) => {
+                let what = if trouble.amiss { "AMISS" } else { "RIGHT AGAIN" };
+                let place = match trouble.place {
+                    TroubleIn::Settings => "the settings",
+                    TroubleIn::SlowDisk => "the disk",
+                };
+                Some(view(what, place.to_owned(), trouble.detail.clone()))
             }
             Fact::Key(step) => Some(match step.retires {
                 None => view(

@@ -50,6 +50,9 @@ impl Query<'_> {
         if let Some(row) = self.room()?.filter(|row| row.lost || recent(row.at)) {
             alerts.push(self.room_alert(&row)?);
         }
+        for row in self.trouble_rows()?.into_iter().filter(|row| row.amiss || recent(row.at)) {
+            alerts.push(self.trouble_alert(&row)?);
+        }
         for row in self.authorities()? {
             if let Some(silence) = row.silence.as_ref().filter(|silence| silence.lost || recent(silence.at)) {
                 alerts.push(self.silence_alert(&row, silence)?);

@@ -14,6 +14,7 @@ mod room;
 mod show;
 mod silence;
 mod streams;
+mod trouble;
 
 pub use alert::{Alert, AlertClass, AlertState, Seen};
 pub use catalogue::{Catalogue, CheckInfo, ControlInfo, FrameworkInfo, SourceInfo};
@@ -22,6 +23,7 @@ pub use controls::{ControlView, FrameworkView, LinkView};
 pub use room::RoomView;
 pub use show::{EXCHANGES, EntryView, ExchangeView, RowView};
 pub use streams::{CheckView, CoverageView, StreamView};
+pub use trouble::TroubleView;
 
 use domain::Timestamp;
 use schemars::JsonSchema;
@@ -63,6 +65,9 @@ pub struct Overview {
     /// The disk is nearly full: nothing is collected until there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomView>,
+    /// What is amiss with the daemon itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<TroubleView>,
     /// What changed lately, newest first.
     pub changes: Vec<ChangeView>,
     /// What deviates, the worst first, then the oldest.
@@ -85,6 +90,7 @@ impl Query<'_> {
             now: self.now,
             ledger: self.ledger()?,
             room: self.room()?.filter(|row| row.lost).map(RoomView::from),
+            troubles: self.troubles()?,
             changes: self.changes(None, changes)?,
             deviations: self.open_deviations()?,
             streams: self.streams()?,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
     AnchorRow, AuthorityRow, CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, KeyRow, ObservedRow,
-    RoomRow, RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, WitnessRow, key,
+    RoomRow, RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, TroubleRow, WitnessRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -114,6 +114,22 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
                 at: entry.at,
             };
             put(&mut ops, key::ROOM.to_vec(), &row)?;
+            put_change(&mut ops, number);
+        }
+        Fact::Trouble(trouble) => {
+            let place = key::trouble(trouble.place);
+            let opened: Option<TroubleRow> = get(index, &place)?.filter(|_| trouble.opened_by.is_some());
+            let row = TroubleRow {
+                place: trouble.place,
+                amiss: trouble.amiss,
+                opened_by: opened.as_ref().map_or(number, |row| row.opened_by),
+                since: opened.as_ref().map_or(entry.at, |row| row.since),
+                // What ends it does not say what it was.
+                detail: opened.filter(|_| !trouble.amiss).map_or_else(|| trouble.detail.clone(), |row| row.detail),
+                last_entry: number,
+                at: entry.at,
+            };
+            put(&mut ops, place, &row)?;
             put_change(&mut ops, number);
         }
         Fact::Cosigned(cosigned) => {

@@ -5,7 +5,7 @@
 use domain::entry::{CheckLine, TreeHead};
 use domain::{
     BodyId, CheckId, CollectorName, ControlId, DeviationState, Duration, FindingReason, FindingValue, FrameworkId,
-    GapReason, Outcome, Pseudonym, ResourceType, Severity, Slot, SourceId, StreamId, Timestamp, Trigger,
+    GapReason, Outcome, Pseudonym, ResourceType, Severity, Slot, SourceId, StreamId, Timestamp, Trigger, TroubleIn,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -285,6 +285,25 @@ pub struct RoomRow {
     pub at: Timestamp,
 }
 
+/// Whether something is amiss with the daemon in one place, as the ledger said it last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TroubleRow {
+    /// Where.
+    pub place: TroubleIn,
+    /// It is amiss.
+    pub amiss: bool,
+    /// The entry that began it.
+    pub opened_by: u64,
+    /// When that was recorded.
+    pub since: Timestamp,
+    /// What is or was amiss, in words.
+    pub detail: String,
+    /// The last entry about it.
+    pub last_entry: u64,
+    /// When that was recorded.
+    pub at: Timestamp,
+}
+
 /// An authority that dates the ledger, as the ledger knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AuthorityRow {
@@ -354,7 +373,7 @@ pub struct KeyRow {
 
 /// The names of keys.
 pub mod key {
-    use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId};
+    use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId, TroubleIn};
 
     /// The watermark.
     pub const WATERMARK: &[u8] = b"m/watermark";
@@ -374,12 +393,19 @@ pub mod key {
     pub const DELIVERIES: &[u8] = b"n/";
     /// Prefix of all authorities that date the ledger.
     pub const AUTHORITIES: &[u8] = b"a/";
+    /// Prefix of everything that is or was amiss with the daemon, by its place.
+    pub const TROUBLES: &[u8] = b"m/amiss/";
     /// Prefix of all anchors, in the order of their entries.
     pub const ANCHORS: &[u8] = b"o/";
 
     /// A fact that may be recorded once only, by its key.
     pub fn once(key: &str) -> Vec<u8> {
         [b"i/", key.as_bytes()].concat()
+    }
+
+    /// What is or was amiss with the daemon in one place.
+    pub fn trouble(place: TroubleIn) -> Vec<u8> {
+        [TROUBLES, place.as_str().as_bytes()].concat()
     }
 
     /// A stream.

@@ -1,6 +1,8 @@
 //! Who may read: whoever is on this machine, or whoever has the token.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -22,7 +24,33 @@ pub enum Access {
     Loopback,
     /// Whoever shows this token, as `Authorization: Bearer …`, or as the password of HTTP Basic with any user name,
     /// which is what a browser asks for by itself. An empty token lets nobody in.
-    Token(SecretString),
+    Token(Token),
+}
+
+/// A token that can be replaced while it is in use.
+#[derive(Clone)]
+pub struct Token(Arc<RwLock<SecretString>>);
+
+impl Token {
+    /// The token that lets people in from now on; spaces and line breaks around it do not count.
+    pub fn new(secret: SecretString) -> Self {
+        Token(Arc::new(RwLock::new(secret)))
+    }
+
+    /// Replaces it everywhere that it is in use.
+    pub fn replace(&self, secret: SecretString) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
+    fn is(&self, shown: &str) -> bool {
+        is_token(&self.0.read().unwrap_or_else(PoisonError::into_inner), shown)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 /// What an asker without the token is told to show. Browsers know the second one.
@@ -54,7 +82,7 @@ impl Access {
             }
             Access::Token(token) => {
                 let shown = request.headers().get(header::AUTHORIZATION).and_then(shown_secret);
-                if shown.is_some_and(|shown| is_token(token, &shown)) {
+                if shown.is_some_and(|shown| token.is(&shown)) {
                     return Ok(());
                 }
                 Err(Problem::new(

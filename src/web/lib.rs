@@ -20,7 +20,7 @@ use std::sync::Arc;
 use axum::routing::get;
 use axum::{Router, middleware};
 
-pub use access::Access;
+pub use access::{Access, Token};
 pub use api::{ExportAnswer, ExportAsked, Listing, NowView, RunNowAnswer, RunNowAsked, openapi};
 pub use backend::{Backend, RunNow};
 pub use problem::ErrorBody;

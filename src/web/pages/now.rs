@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
-use query::{Query, RoomView};
+use query::{Query, RoomView, TroubleView};
 
 use super::card::Card;
 use super::changes::Line;
@@ -19,6 +19,8 @@ struct Now {
     frame: Frame,
     /// The disk is too full to keep evidence.
     room: Option<RoomView>,
+    /// What is amiss with the daemon itself.
+    troubles: Vec<TroubleView>,
     changes: Vec<Line>,
     changes_more: bool,
     deviations: Vec<Card>,
@@ -36,6 +38,7 @@ fn now(query: &Query<'_>) -> Result<Now, Problem> {
     Ok(Now {
         frame: Frame::of(query, "now")?,
         room: view.overview.room,
+        troubles: view.overview.troubles,
         changes: view.overview.changes.into_iter().map(Line::of).collect(),
         changes_more: view.changes_more,
         deviations: view.overview.deviations.into_iter().map(Card::of).collect(),

@@ -65,12 +65,14 @@ pub(super) fn outcome(outcome: Outcome) -> Mark {
 /// How the kind of a change looks: its shape and class.
 pub(super) fn change(kind: &str, what: &str) -> (&'static str, &'static str) {
     match (kind, what) {
-        ("deviation", "RESOLVED") | ("coverage", "READABLE") | ("room", "ROOM AGAIN") | ("silence", "DATED AGAIN") => {
-            GOOD
-        }
+        ("deviation", "RESOLVED")
+        | ("coverage", "READABLE")
+        | ("room", "ROOM AGAIN")
+        | ("trouble", "RIGHT AGAIN")
+        | ("silence", "DATED AGAIN") => GOOD,
         ("deviation", "GONE") => SILENT,
         ("deviation", _) => BAD,
-        ("coverage" | "missed" | "clock" | "room" | "silence", _) => UNSEEN,
+        ("coverage" | "missed" | "clock" | "room" | "trouble" | "silence", _) => UNSEEN,
         ("finding", "conforming") => GOOD,
         ("finding", "nonconforming") => BAD,
         ("finding", "excepted") => ACCEPTED,

@@ -8,7 +8,7 @@ use axum::http::{Method, Request, StatusCode};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use web::Access;
+use web::{Access, Token};
 
 use crate::sample::{Names, sample};
 use crate::{Answer, READS, ask, get, send, usual};
@@ -17,7 +17,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form
                       frame-ancestors 'none'; base-uri 'none'";
 
 fn with_token(token: &str) -> Router {
-    web::pages(Arc::new(sample(&Names::tame(), 6)), Access::Token(token.to_owned().into()))
+    web::pages(Arc::new(sample(&Names::tame(), 6)), Access::Token(Token::new(token.to_owned().into())))
 }
 
 async fn shown(router: &Router, path: &str, authorization: Option<&str>) -> Answer {
