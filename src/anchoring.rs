@@ -57,7 +57,7 @@ impl Anchoring {
     /// # Errors
     /// No client for the network can be made.
     pub fn new(daemon: Arc<Daemon>, random: Arc<dyn Random>) -> Result<Anchoring, StoreError> {
-        let network = Outbound::network().map_err(|e| StoreError::Stopped(in_full(&e)))?;
+        let network = Outbound::network(&daemon.around.network).map_err(|e| StoreError::Stopped(in_full(&e)))?;
         Ok(Anchoring { daemon, random, network, asked: BTreeMap::new() })
     }
 

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use store::rows::key;
 use store::{Options, Random, Read, ReadError, Recovered, Store, StoreError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::anchoring::Anchoring;
@@ -26,7 +27,7 @@ use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::witnessing::Witnessing;
-use crate::{notify, reload, serve};
+use crate::{notify, reload, serve, watch};
 
 /// What the program calls itself in the ledger.
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
@@ -59,8 +60,7 @@ pub fn close(data: &Path, settings: &Settings, because: &str) -> anyhow::Result<
 
 /// Opens the store of a data directory.
 pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
-    let wanted = bad.crash_at.is_some() || bad.room_in.is_some();
-    let disk = wanted.then(|| bad_disk(bad)).transpose()?;
+    let disk = bad.is_wanted().then(|| bad_disk(bad)).transpose()?;
     Ok(Store::open(options(data, settings, disk)?)?)
 }
 
@@ -71,6 +71,17 @@ pub struct BadDisk {
     pub crash_at: Option<String>,
     /// The free space is what this file says, in bytes, while it is there.
     pub room_in: Option<PathBuf>,
+    /// Every step waits for as many milliseconds as this file says.
+    pub slow_in: Option<PathBuf>,
+    /// Nothing can be written while this file is there.
+    pub read_only_by: Option<PathBuf>,
+}
+
+impl BadDisk {
+    fn is_wanted(&self) -> bool {
+        let BadDisk { crash_at, room_in, slow_in, read_only_by } = self;
+        crash_at.is_some() || [room_in, slow_in, read_only_by].into_iter().any(Option::is_some)
+    }
 }
 
 fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -> anyhow::Result<Options> {
@@ -87,8 +98,9 @@ fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -
 
 #[cfg(feature = "demo")]
 fn bad_disk(bad: &BadDisk) -> anyhow::Result<ledger::SharedDisk> {
-    let point = bad.crash_at.as_deref().map(str::parse).transpose().map_err(|e| anyhow::anyhow!("--crash-at: {e}"))?;
-    Ok(ledger::testing::BadDisk::shared(point, bad.room_in.clone()))
+    let BadDisk { crash_at, room_in, slow_in, read_only_by } = bad.clone();
+    let crash = crash_at.as_deref().map(str::parse).transpose().map_err(|e| anyhow::anyhow!("--crash-at: {e}"))?;
+    Ok(ledger::testing::BadDisk::shared(ledger::testing::Ill { crash, room_in, slow_in, read_only_by }))
 }
 
 #[cfg(not(feature = "demo"))]
@@ -110,6 +122,7 @@ pub fn surroundings(
         evidence: Arc::new(Joined(store.clone())),
         jitter: Arc::new(Spread(random)),
         conditional: Some(Arc::new(Recorded::new(store))),
+        network: loaded.settings.network.way(),
         clients: Clients::default(),
         budgets: Budgets::default(),
         limits: loaded.settings.limits.of_a_run(),
@@ -218,10 +231,11 @@ pub struct Start {
 pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Result<()> {
     let opened = open_store(&start.data, &start.loaded.settings, &start.disk);
     if let Err(error) = &opened
-        && let Some(older @ store::OpenError::Older { .. }) = error.downcast_ref()
-        && let Err(why) = tell_of_refused(&start, older)
+        && let Some(refused) = error.downcast_ref::<store::OpenError>()
+        && let Some(news) = Unrecorded::of(refused)
+        && let Err(why) = tell_of_refused(&start, news, refused)
     {
-        tracing::error!(why, "nobody could be told that the ledger is older than it was");
+        tracing::error!(why, "nobody could be told that nothing is recorded");
     }
     let (store, recovered) = opened.with_context(|| format!("cannot use {}", start.data.display()))?;
     for note in &recovered.notes {
@@ -240,29 +254,57 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
     ended
 }
 
-/// Tells people that the ledger is not what it was. It cannot say so itself.
-async fn tell_of_older(loaded: &Loaded, read: &dyn Read, why: &str) -> Result<(), String> {
+/// What no ledger can say itself.
+#[derive(Clone, Copy)]
+enum Unrecorded {
+    /// It is not what it was.
+    Older,
+    /// The disk takes nothing.
+    Stopped,
+}
+
+impl Unrecorded {
+    /// What is to be told of a store that does not open. That another daemon holds it, or that there is none, is for
+    /// whoever started this one.
+    fn of(refused: &store::OpenError) -> Option<Unrecorded> {
+        if matches!(refused, store::OpenError::Older { .. }) {
+            return Some(Unrecorded::Older);
+        }
+        let causes = std::iter::successors(Some(refused as &dyn std::error::Error), |error| error.source());
+        let mut said = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+        said.any(|error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem).then_some(Unrecorded::Stopped)
+    }
+}
+
+/// Tells people that nothing is recorded, which the ledger cannot say itself.
+async fn tell_of(news: Unrecorded, loaded: &Loaded, read: &dyn Read, why: &str) -> Result<(), String> {
     let query = Query { read, catalogue: &loaded.knowledge.catalogue, now: SystemClock.now() };
-    let alert = query.older_alert(why).map_err(|e| in_full(&e))?;
-    notify::tell_once(&loaded.settings.alerts, alert, &SystemClock).await
+    let alert = match news {
+        Unrecorded::Older => query.older_alert(why),
+        Unrecorded::Stopped => query.stopped_alert(why),
+    };
+    let alert = alert.map_err(|e| in_full(&e))?;
+    notify::tell_once(&loaded.settings, alert, &SystemClock).await
 }
 
 /// The same where no store is open.
-fn tell_of_refused(start: &Start, older: &store::OpenError) -> Result<(), String> {
+fn tell_of_refused(start: &Start, news: Unrecorded, refused: &store::OpenError) -> Result<(), String> {
     let data_key = data_key(&start.loaded.settings).map_err(|e| format!("{e:#}"))?;
     let offline = store::Offline::open_with(&start.data, data_key.as_ref()).map_err(|e| in_full(&e))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    runtime.block_on(tell_of_older(&start.loaded, &offline, &in_full(older)))
+    runtime.block_on(tell_of(news, &start.loaded, &offline, &in_full(refused)))
 }
 
-/// The life of a daemon: five tasks, and the signals that end it.
+/// The life of a daemon: its tasks, and the signals that end it.
 async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
+    // Before anybody is told that it is ready: a signal that nobody waits for ends a process without order.
+    let (hangup, ending) = (signal(SignalKind::hangup())?, Ending::new()?);
     let listening = serve::listen(&daemon).await?;
     // Witnesses remember what a guard that was put back does not, so they are asked before anything is recorded.
     let mut witnessing = Witnessing::new(daemon.clone())?;
     if let Err(StoreError::Stopped(why)) = witnessing.round().await {
-        let told = tell_of_older(&daemon.loaded(), daemon.store.as_ref(), &why).await;
+        let told = tell_of(Unrecorded::Older, &daemon.loaded(), daemon.store.as_ref(), &why).await;
         if let Err(error) = told {
             tracing::error!(error, "nobody could be told of it");
         }
@@ -273,8 +315,9 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
     let anchoring = Anchoring::new(daemon.clone(), Arc::new(SystemRandom))?;
     let anchoring = tokio::spawn(anchoring.keep_dated(stop.clone()));
-    let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, stop.clone()));
-    let signals = tokio::spawn(stop_on_signal(stop.clone(), until_stdin_ends));
+    let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, hangup, stop.clone()));
+    let watching = tokio::spawn(watch::keep_looking(daemon.clone(), stop.clone()));
+    let signals = tokio::spawn(ending.wait(stop.clone(), until_stdin_ends));
     // Telling ends early only when the store has stopped or nobody can be told; then deciding ends as well, in order.
     let told = tokio::spawn({
         let stop = stop.clone();
@@ -310,38 +353,57 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     let ended = decided.and(told.ok().and_then(Result::ok).unwrap_or(Ok(())));
     signals.abort();
     // Each of them ends by itself now, or is ended with the runtime.
-    drop(tokio::time::timeout(Duration::from_secs(2), async { (serving.await, reloading.await) }).await);
+    drop(
+        tokio::time::timeout(Duration::from_secs(2), async { (serving.await, reloading.await, watching.await) }).await,
+    );
     match ended {
         Ok(()) => {
             tracing::info!("ended");
             Ok(())
         }
-        Err(error) => bail!("{error}; start again to recover"),
+        Err(error) => {
+            let (loaded, said) = (daemon.loaded(), error.to_string());
+            let told = tell_of(Unrecorded::Stopped, &loaded, daemon.store.as_ref(), &said).await;
+            if let Err(why) = told {
+                tracing::error!(why, "nobody could be told that nothing is recorded");
+            }
+            bail!("{error}; start again to recover")
+        }
     }
 }
 
-/// Waits for the order to stop.
-async fn stop_on_signal(stop: CancellationToken, until_stdin_ends: bool) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stdin_ends = async {
-        if until_stdin_ends {
-            // A thread of its own: a blocking read would keep the runtime from ending.
-            let (ended, end) = tokio::sync::oneshot::channel();
-            std::thread::spawn(move || {
-                drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
-                ended.send(()).ok();
-            });
-            drop(end.await);
-        } else {
-            std::future::pending().await
-        }
-    };
-    tokio::select! {
-        _ = term.recv() => tracing::info!("asked to stop"),
-        _ = int.recv() => tracing::info!("interrupted"),
-        () = stdin_ends => tracing::info!("the parent is gone"),
+/// The signals that end a daemon in good order.
+struct Ending {
+    term: Signal,
+    int: Signal,
+}
+
+impl Ending {
+    /// From here on they wait to be heard.
+    fn new() -> std::io::Result<Ending> {
+        Ok(Ending { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
-    stop.cancel();
-    Ok(())
+
+    /// Waits for the order to stop, and passes it on.
+    async fn wait(mut self, stop: CancellationToken, until_stdin_ends: bool) {
+        let stdin_ends = async {
+            if until_stdin_ends {
+                // A thread of its own: a blocking read would keep the runtime from ending.
+                let (ended, end) = tokio::sync::oneshot::channel();
+                std::thread::spawn(move || {
+                    drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+                    ended.send(()).ok();
+                });
+                drop(end.await);
+            } else {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            _ = self.term.recv() => tracing::info!("asked to stop"),
+            _ = self.int.recv() => tracing::info!("interrupted"),
+            () = stdin_ends => tracing::info!("the parent is gone"),
+        }
+        stop.cancel();
+    }
 }

@@ -7,6 +7,7 @@
 
 mod anchors;
 mod manual;
+mod outside;
 mod problems;
 mod shape;
 #[cfg(test)]
@@ -28,13 +29,15 @@ use sha2::{Digest, Sha256};
 pub use self::anchors::{AnchorSettings, WitnessSettings};
 use self::manual::Manual;
 pub use self::manual::{example, schema};
+pub use self::outside::{NetworkSettings, OtlpProtocol, ProxySettings, TelemetrySettings};
 pub use self::problems::{check_set, texts_in};
 
 /// Settings of one `evidenced` daemon.
 ///
-/// Relative paths begin at the folder in which the daemon was started. Traces and metrics leave by OTLP when the standard
-/// variables say where to (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`), and not
-/// otherwise.
+/// Relative paths begin at the folder in which the daemon was started. The file, and the checks, catalogues, certificates
+/// and secrets that it names, are read again within seconds when they change; what is not right then leaves what was
+/// before in force, and is told. Addresses, folders of data and guard, the data key, the way to the network, log and
+/// telemetry are read at the start only.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["organisation", "sources"]))]
@@ -86,6 +89,10 @@ pub struct Settings {
     pub params: BTreeMap<CheckId, BTreeMap<String, Value>>,
     /// What the daemon says of itself, on standard error.
     pub log: LogSettings,
+    /// What the daemon tells an OpenTelemetry collector of itself: traces, metrics and log lines by OTLP.
+    pub telemetry: TelemetrySettings,
+    /// The way to everything outside: sources, receivers, authorities, witnesses.
+    pub network: NetworkSettings,
     /// Limits. Reaching one is recorded as a gap, never passed over.
     pub limits: Limits,
 }
@@ -105,7 +112,8 @@ pub struct LedgerSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct Schedules {
     /// The time zone of all cron fields, by its IANA name. When the clocks change, a job with a fixed hour runs exactly
-    /// once; one with `*` or a step in its hour follows elapsed time. Left out: UTC.
+    /// once; one with `*` or a step in its hour follows elapsed time. All zones are part of this program, which needs no
+    /// files of the system for them. Left out: UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// The schedule of every collector for which its source gives none: five cron fields or `every: 15m`. Left out:
@@ -204,6 +212,8 @@ impl Default for Settings {
             frameworks_dir: None,
             params: BTreeMap::new(),
             log: LogSettings::default(),
+            telemetry: TelemetrySettings::default(),
+            network: NetworkSettings::default(),
             limits: Limits::default(),
         }
     }

@@ -250,7 +250,8 @@ impl Daemon {
 
     /// One run, from its intent to everything that follows from it.
     async fn run(self: Arc<Self>, stream: StreamId, trigger: Trigger, intent: u64, stop: CancellationToken) -> Ended {
-        let span = tracing::info_span!("run", %stream, intent, outcome = tracing::field::Empty);
+        let span =
+            tracing::info_span!("run", %stream, intent, outcome = tracing::field::Empty, entry = tracing::field::Empty);
         let mut starved = false;
         let result = async {
             let loaded = self.loaded();
@@ -285,6 +286,7 @@ impl Daemon {
             };
             let done = self.once_there_is_room(&stop, settle).await?;
             if let Some(done) = &done {
+                tracing::Span::current().record("entry", done.run.entry);
                 tell_log(&stream, done, &run);
             }
             Ok(done)

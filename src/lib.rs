@@ -22,4 +22,5 @@ pub mod serve;
 pub mod telemetry;
 pub mod trouble;
 pub mod verify;
+pub mod watch;
 pub mod witnessing;

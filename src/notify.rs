@@ -18,6 +18,7 @@ use store::rows::{DeliveryRow, key};
 use store::{Read, ReadError, Store, StoreError, fold};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Settings;
 use crate::daemon::Daemon;
 
 /// An alert that ended stays worth telling for this long; after that a receiver that was down all the time is not told.
@@ -34,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// # Errors
 /// The store stopped.
 pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), StoreError> {
-    let network = Network::new().map_err(|e| StoreError::Stopped(in_full(&e)))?;
+    let network = Network::new(&daemon.around.network).map_err(|e| StoreError::Stopped(in_full(&e)))?;
     let mut loaded = daemon.loaded();
     let remembered = daemon.blocking(|daemon| remembered(&daemon.store)).await?;
     let mut dispatcher = Dispatcher::build(&loaded.settings.alerts, remembered)
@@ -70,13 +71,9 @@ pub async fn tell(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), St
 
 /// Tells of something that no ledger can hold, once, as the settings would have it. What nobody takes is tried again by
 /// whatever starts the daemon again: the incident stays the same.
-pub async fn tell_once(
-    settings: &alerts::Settings,
-    alert: query::Alert,
-    clock: &dyn domain::Clock,
-) -> Result<(), String> {
-    let network = Network::new().map_err(|e| in_full(&e))?;
-    let mut dispatcher = Dispatcher::build(settings, Remembered::default()).map_err(|e| in_full(&e))?;
+pub async fn tell_once(settings: &Settings, alert: query::Alert, clock: &dyn domain::Clock) -> Result<(), String> {
+    let network = Network::new(&settings.network.way()).map_err(|e| in_full(&e))?;
+    let mut dispatcher = Dispatcher::build(&settings.alerts, Remembered::default()).map_err(|e| in_full(&e))?;
     let round = dispatcher.round(&[alert], &network, clock, &mut || 0).await;
     for sent in &round.sent {
         let receiver = &sent.notification.receiver;
@@ -127,9 +124,11 @@ async fn round(
         }
     }
     let waits = |verdict: &Verdict| matches!(verdict, Verdict::Send(_) | Verdict::Hold(Reason::NotDue { .. }));
-    let pending =
-        dispatcher.decide(&alerts, daemon.clock.now()).iter().filter(|decision| waits(&decision.verdict)).count();
-    daemon.metrics.outbox(pending as u64);
+    let now = daemon.clock.now();
+    let decisions = dispatcher.decide(&alerts, now);
+    let pending: Vec<_> = decisions.iter().filter(|decision| waits(&decision.verdict)).collect();
+    let oldest = pending.iter().map(|decision| decision.alert.at).min();
+    daemon.metrics.outbox(pending.len() as u64, oldest, now);
     unrecorded.extend(round.deliveries.into_iter().map(Fact::Delivery));
     keep(daemon, unrecorded).await?;
     Ok(round.next)
@@ -183,8 +182,8 @@ struct Network {
 }
 
 impl Network {
-    fn new() -> Result<Self, AskError> {
-        Ok(Network { anywhere: Outbound::network()?, public_only: Outbound::public_only()? })
+    fn new(way: &kit::Network) -> Result<Self, AskError> {
+        Ok(Network { anywhere: Outbound::network(way)?, public_only: Outbound::public_only(way)? })
     }
 }
 
@@ -215,7 +214,7 @@ impl Transport for Network {
             AskError::Unresolved => TransportError::Unresolved,
             AskError::Certificate(_) => TransportError::Certificate,
             AskError::PrivateAddress => TransportError::PrivateAddress,
-            AskError::TooLong | AskError::Connection(_) => TransportError::Unreachable,
+            AskError::TooLong | AskError::Connection(_) | AskError::Client(_) => TransportError::Unreachable,
         })?;
         let retry_after = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let body = answer.body().get(..answer.body().len().min(GREATEST_ANSWER)).unwrap_or_default();

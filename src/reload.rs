@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use checks::Problem;
 use domain::{TroubleIn, in_full};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use web::Token;
 
@@ -35,17 +35,18 @@ enum Look {
     Wrong(String, Vec<Problem>),
 }
 
-/// Looks at the settings, and at all that they name, every few seconds and on SIGHUP, until `stop` is cancelled.
+/// Looks at the settings, and at all that they name, every few seconds and on `hangup` (SIGHUP), until `stop` is
+/// cancelled.
 ///
 /// # Errors
-/// The signal cannot be had, or a thread broke off.
+/// A thread broke off.
 pub async fn keep_fresh(
     daemon: Arc<Daemon>,
     path: PathBuf,
     token: Option<Token>,
+    mut hangup: Signal,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
     let mut refused: Option<String> = None;
     let mut wrong: Option<String> = None;
     loop {
@@ -116,8 +117,8 @@ async fn put_in_force(daemon: &Arc<Daemon>, loaded: Arc<Loaded>, stop: &Cancella
         Ok(Some(())) => {
             if at_start(&daemon.loaded().settings) != at_start(&loaded.settings) {
                 tracing::warn!(
-                    "addresses, folders of data and guard, the data key and the form of the log are read at the start only: \
-                     restart to change them"
+                    "addresses, folders of data and guard, the data key, the way to the network, log and telemetry are read at \
+                     the start only: restart to change them"
                 );
             }
             daemon.reload(loaded).await;
@@ -131,8 +132,8 @@ async fn put_in_force(daemon: &Arc<Daemon>, loaded: Arc<Loaded>, stop: &Cancella
 
 /// What is read at the start only, as one text to compare.
 fn at_start(settings: &Settings) -> String {
-    let Settings { data, guard_dir, guard_copies, data_key, web, health, log, .. } = settings;
-    format!("{data:?} {guard_dir:?} {guard_copies:?} {data_key:?} {web:?} {health:?} {log:?}")
+    let Settings { data, guard_dir, guard_copies, data_key, web, health, log, telemetry, network, .. } = settings;
+    format!("{data:?} {guard_dir:?} {guard_copies:?} {data_key:?} {web:?} {health:?} {log:?} {telemetry:?} {network:?}")
 }
 
 /// Lets people in by the token as it lies in its file now; or says why the last one still counts.

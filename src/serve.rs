@@ -21,6 +21,7 @@ use web::{Access, Backend, Connections, ExportAnswer, ExportAsked, RunNow, Token
 
 use crate::app;
 use crate::daemon::Daemon;
+use crate::watch;
 
 /// The daemon, as pages and API see it.
 struct Window(Arc<Daemon>);
@@ -36,15 +37,21 @@ impl Backend for Window {
         if let Some(why) = self.0.store.stopped() {
             return Err(why.to_owned());
         }
+        let waiting = self.0.store.waiting_for_disk();
+        if waiting >= LONGEST_WAIT_FOR_DISK {
+            return Err(format!(
+                "the disk has taken no entry for {} s; what was recorded before is whole",
+                waiting.as_secs()
+            ));
+        }
         let nearly_full =
             |missing| format!("the disk is nearly full: {missing}; nothing is collected until there is room");
         self.0.room.missing().map_or(Ok(()), |missing| Err(nearly_full(missing)))
     }
 
     fn metrics(&self) -> Result<String, String> {
-        let mut text = Err("nobody asked".to_owned());
-        self.with_query(&mut |query| text = self.0.metrics.text(query).map_err(|e| in_full(&e)));
-        text
+        watch::look(&self.0).map_err(|error| in_full(&error))?;
+        self.0.metrics.text()
     }
 
     fn export(&self, export: &ExportAsked) -> Result<u64, String> {
@@ -55,6 +62,9 @@ impl Backend for Window {
         Box::pin(self.0.run_now(what))
     }
 }
+
+/// A disk that takes no entry for longer makes the daemon unready.
+const LONGEST_WAIT_FOR_DISK: Duration = Duration::from_secs(30);
 
 /// Sockets that are open and not served yet.
 pub struct Listening {

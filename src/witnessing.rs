@@ -44,7 +44,7 @@ impl Witnessing {
     /// # Errors
     /// No client for the network can be made.
     pub fn new(daemon: Arc<Daemon>) -> Result<Witnessing, StoreError> {
-        let network = Outbound::network().map_err(|e| StoreError::Stopped(in_full(&e)))?;
+        let network = Outbound::network(&daemon.around.network).map_err(|e| StoreError::Stopped(in_full(&e)))?;
         Ok(Witnessing { daemon, network, asked: BTreeMap::new() })
     }
 

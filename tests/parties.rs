@@ -23,6 +23,7 @@ mod github;
 mod moto;
 mod postures;
 mod secrets;
+mod telemetry;
 mod tlog;
 mod together;
 mod unread;
@@ -127,7 +128,7 @@ fn send(method: Method, url: &str, headers: &[(&'static str, &'static str)], bod
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = url.parse().unwrap();
     let known = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-    let client = Outbound::network().unwrap();
+    let client = Outbound::network(&kit::Network::default()).unwrap();
     let body = body.as_bytes().to_vec().into();
     let ask = client.ask(method, &url, known.collect::<HeaderMap>(), body, Duration::from_secs(10));
     let answer = runtime.block_on(ask).unwrap();

@@ -152,6 +152,16 @@ fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_
     let output = restore(&file, &elsewhere);
     assert!(output.status.code() == Some(2) && said(&output).contains("is not empty"), "{}", said(&output));
 
+    // As one stream into another process: a machine in between needs neither tar nor room.
+    let (streams, stream) = (setup.dir.path().join("streamed"), setup.dir.path().join("stream.tar"));
+    fs::write(&stream, &streamed.stdout).unwrap();
+    let mut command = Command::new(binary());
+    command.args(["restore", "--from", "-", "--verify", "--data"]).arg(&streams);
+    let output = command.stdin(fs::File::open(&stream).unwrap()).output().unwrap();
+    assert!(output.status.success() && said(&output).contains(", and verified"), "{}", said(&output));
+    let verified = Command::new(binary()).arg("verify").arg(&streams).output().unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+
     // In the place of the ledger: the older copy is refused, the newest goes on once its key is back.
     let seed = fs::read(setup.data().join("keys").join("ledger.seed")).unwrap();
     for (copy, goes_on) in [(&file, false), (&last, true)] {

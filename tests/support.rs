@@ -336,7 +336,7 @@ impl Api {
     fn new(socket: &Path) -> Api {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(async { Outbound::over_socket(socket) }).unwrap();
-        let network = runtime.block_on(async { Outbound::network() }).unwrap();
+        let network = runtime.block_on(async { Outbound::network(&kit::Network::default()) }).unwrap();
         Api { client, network, runtime }
     }
 

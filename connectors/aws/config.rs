@@ -177,6 +177,7 @@ impl SourceConfig for Config {
         request_id: &["x-amzn-requestid", "x-amz-request-id"],
     };
     const GRANT: &'static str = include_str!("grant.txt");
+    const DOCUMENTS: &'static [kit::Document] = super::reader::DOCUMENTS;
 
     fn common(&self) -> Common<'_> {
         let Config { name, owner, schedules, runbook, .. } = self;

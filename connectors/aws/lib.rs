@@ -22,6 +22,7 @@ mod credentials;
 mod pages;
 mod partition;
 mod policy;
+mod reader;
 mod report;
 mod rights;
 mod session;

@@ -130,6 +130,7 @@ As an App (Settings of the organisation > Developer settings > GitHub Apps > New
    installation's id at the end of the address of its page in the organisation's settings.
 With a token instead: a fine-grained token of an owner, the organisation as its resource owner, all repositories, and
 the permissions above. security_events is called Code scanning alerts there and in the App's settings.";
+    const DOCUMENTS: &'static [kit::Document] = super::reader::DOCUMENTS;
 
     fn common(&self) -> Common<'_> {
         let Config { name, owner, schedules, runbook, .. } = self;

@@ -20,6 +20,7 @@ mod listing;
 mod organisation;
 mod outside;
 mod people;
+mod reader;
 mod repositories;
 mod rules;
 mod session;

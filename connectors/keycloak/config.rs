@@ -72,6 +72,7 @@ In the realm to be read:
    each of realm-management. Nothing else: these only read.
 4. Credentials: copy the client secret into a file that only the daemon can read.
 Leave \"full scope allowed\" on and \"use lightweight access token\" off: the roles are read from the token itself.";
+    const DOCUMENTS: &'static [kit::Document] = super::reader::DOCUMENTS;
 
     fn common(&self) -> Common<'_> {
         let Config { name, owner, schedules, runbook, .. } = self;

@@ -15,6 +15,7 @@ mod clients;
 mod config;
 mod flow;
 mod people;
+mod reader;
 mod realm;
 mod roles;
 mod session;

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::{CollectorSpec, Connector, Credentials, Manners, Permissions, SecretError, SecretRef, Secrets, Transport};
+use crate::{
+    CollectorSpec, Connector, Credentials, Document, Manners, Permissions, SecretError, SecretRef, Secrets, Transport,
+};
 
 /// The settings of one source of one kind.
 ///
@@ -26,6 +28,8 @@ pub trait SourceConfig: DeserializeOwned + Serialize + JsonSchema + Clone + Send
     const MANNERS: Manners;
     /// How to grant a reader what the collectors need, as the steps a person takes at the source.
     const GRANT: &'static str;
+    /// The same as documents, where the source has a form for them.
+    const DOCUMENTS: &'static [Document] = &[];
 
     /// The settings that every source has.
     fn common(&self) -> Common<'_>;
@@ -114,12 +118,14 @@ pub struct Kind {
     pub collectors: &'static [CollectorSpec],
     /// How to grant a reader what they need.
     pub grant: &'static str,
+    /// The same as documents, where the source has a form for them.
+    pub documents: &'static [Document],
 }
 
 impl Kind {
     /// The kind that `T` configures.
     pub const fn of<T: SourceConfig>() -> Kind {
-        Kind { name: T::KIND, about: T::ABOUT, collectors: T::COLLECTORS, grant: T::GRANT }
+        Kind { name: T::KIND, about: T::ABOUT, collectors: T::COLLECTORS, grant: T::GRANT, documents: T::DOCUMENTS }
     }
 
     /// The permissions that the collectors need, from the calls they declare.

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AnySource, BodySink, Budgets, Clients, CollectorSpec, Conditional, Evidence, Jitter, Limits, Recorder, RunBuilder,
-    Secrets,
+    AnySource, BodySink, Budgets, Clients, CollectorSpec, Conditional, Evidence, Jitter, Limits, Network, Recorder,
+    RunBuilder, Secrets,
 };
 
 /// How long a collector may take to wind up after its time is over or the run is cancelled.
@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub jitter: Arc<dyn Jitter>,
     /// Knows earlier bodies, for sources that answer *not modified*.
     pub conditional: Option<Arc<dyn Conditional>>,
+    /// The way to sources.
+    pub network: Network,
     /// HTTP clients, kept from run to run.
     pub clients: Clients,
     /// The sources' budgets, kept from run to run.
@@ -69,7 +71,7 @@ pub async fn run(
     let (manners, transport) = (source.manners(), source.transport());
     let connector = source.connect(around.secrets.as_ref());
     let connector = connector.map_err(|error| (GapReason::Unauthenticated, in_full(&error)));
-    let client = around.clients.get(&transport, around.limits.connect);
+    let client = around.clients.get(&transport, &around.network, around.limits.connect);
     let client = client.map_err(|error| (GapReason::Unreachable, in_full(&error)));
     let recorder = Arc::new(Recorder {
         stream: stream.clone(),

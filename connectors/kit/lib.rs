@@ -18,7 +18,7 @@ pub use config::{
 };
 
 mod permissions;
-pub use permissions::{PermissionRow, Permissions};
+pub use permissions::{Document, PermissionRow, Permissions};
 
 mod connector;
 pub use connector::{Connector, Surroundings, run};
@@ -30,7 +30,7 @@ mod budget;
 pub use budget::{Budget, Budgets};
 
 mod client;
-pub use client::{Clients, Transport, TransportError};
+pub use client::{Clients, Network, Proxy, Transport, TransportError};
 
 mod body;
 pub use body::{BodySink, Conditional, Earlier, SinkError};

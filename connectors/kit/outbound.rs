@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::client::plain;
+use crate::client::{Network, TransportError, plain};
 
 /// The greatest answer that is read, in bytes.
 const GREATEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -34,6 +34,9 @@ pub enum AskError {
     /// The other side's certificate does not hold.
     #[error("the certificate does not hold")]
     Certificate(#[source] reqwest::Error),
+    /// No client could be made.
+    #[error(transparent)]
+    Client(#[from] TransportError),
     /// No connection, or one that broke.
     #[error("the connection failed")]
     Connection(#[source] reqwest::Error),
@@ -47,22 +50,30 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// A client for the network.
-    pub fn network() -> Result<Self, AskError> {
-        Ok(Outbound { client: plain().build().map_err(AskError::Connection)?, public_only: false })
+    /// A client for the network, by the given way.
+    pub fn network(way: &Network) -> Result<Self, AskError> {
+        Ok(Outbound { client: plain(way)?.build().map_err(AskError::Connection)?, public_only: false })
     }
 
     /// A client for the network that connects to no address of a private, loopback or link-local range. It judges the
-    /// addresses that it connects to, so that a name cannot lead it elsewhere afterwards.
-    pub fn public_only() -> Result<Self, AskError> {
-        let client = plain().no_proxy().dns_resolver(Arc::new(PublicOnly)).build().map_err(AskError::Connection)?;
-        Ok(Outbound { client, public_only: true })
+    /// addresses that it connects to, so that a name cannot lead it elsewhere afterwards. Behind a proxy it is the proxy
+    /// that looks names up: there this judges only addresses that are written out.
+    pub fn public_only(way: &Network) -> Result<Self, AskError> {
+        let mut builder = plain(way)?;
+        if way.proxy.is_none() {
+            builder = builder.dns_resolver(Arc::new(PublicOnly));
+        }
+        Ok(Outbound { client: builder.build().map_err(AskError::Connection)?, public_only: true })
     }
 
     /// A client whose every request goes over a Unix socket, whatever host its address names.
     #[cfg(unix)]
     pub fn over_socket(path: &Path) -> Result<Self, AskError> {
-        Ok(Outbound { client: plain().unix_socket(path).build().map_err(AskError::Connection)?, public_only: false })
+        let way = Network::default();
+        Ok(Outbound {
+            client: plain(&way)?.unix_socket(path).build().map_err(AskError::Connection)?,
+            public_only: false,
+        })
     }
 
     /// Sends a request and reads the whole answer; a redirect is an answer.
@@ -196,7 +207,7 @@ mod tests {
     async fn a_guarded_client_connects_to_no_private_address_by_number_or_by_name() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let client = Outbound::public_only().unwrap();
+        let client = Outbound::public_only(&Network::default()).unwrap();
         for host in ["127.0.0.1", "localhost", "[::1]"] {
             let url: Url = format!("http://{host}:{port}/hook").parse().unwrap();
             let asked = client.ask(Method::POST, &url, HeaderMap::new(), Bytes::new(), Duration::from_secs(5)).await;

@@ -18,6 +18,19 @@ pub struct Permissions {
     pub grant: String,
 }
 
+/// A document that grants a reader what a kind of source needs, in the form that a tool of that source takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Document {
+    /// What `evidenced permissions --format` calls it; no two kinds of source have one of the same name.
+    pub format: &'static str,
+    /// Its file below `deploy/readers`.
+    pub file: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// Makes it from what the collectors declare, so that it cannot differ from what is asked.
+    pub make: fn(&[CollectorSpec]) -> String,
+}
+
 /// One permission and what it is needed for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct PermissionRow {

@@ -10,6 +10,7 @@ use http::header::{DATE, ETAG, IF_NONE_MATCH, LINK};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use url::Url;
 
 use crate::status::{Step, asked_wait, in_words, next_step, unusable};
@@ -110,11 +111,18 @@ impl Recorder {
         let mut tries: Vec<Try> = Vec::new();
         loop {
             let sent = self.clock.now();
-            let tried = match self.bounded(self.attempt(&request, &url, earlier.as_ref())).await {
+            let span = span_of(call, &request, &url, tries.len());
+            let attempt = self.attempt(&request, &url, earlier.as_ref()).instrument(span.clone());
+            let tried = match self.bounded(attempt).await {
                 Ok(tried) => tried,
                 Err((reason, why)) => return Err(self.give_up(mark, reason, why)),
             };
             drop(permit.take());
+            match &tried {
+                Tried::Answered(reply) => span.record("http.response.status_code", reply.status),
+                Tried::Broke(reason, _) => span.record("error.type", reason.as_str()),
+            };
+            drop(span);
             let (reason, text, asked) = match tried {
                 Tried::Answered(reply) => {
                     let confirmed = reply.status == 304 && earlier.is_some();
@@ -435,6 +443,24 @@ impl Recorder {
         tracing::debug!(stream = %self.stream, call = mark.call.name, reason = reason.as_str(), "no answer");
         Unread { permission: None, ..mark.unread(reason, why) }
     }
+}
+
+/// The span of one try, by OpenTelemetry's names for clients (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>).
+/// The address stands in it as it was declared: a real one may hold an id.
+fn span_of(call: &CallSpec, request: &http::Request<Bytes>, url: &Url, tries: usize) -> tracing::Span {
+    tracing::info_span!(
+        "call",
+        otel.name = call.name,
+        otel.kind = "client",
+        http.request.method = request.method().as_str(),
+        http.request.resend_count = tries,
+        http.response.status_code = tracing::field::Empty,
+        server.address = url.host_str().unwrap_or_default(),
+        server.port = url.port_or_known_default(),
+        url.scheme = url.scheme(),
+        url.template = call.method_and_path().1,
+        "error.type" = tracing::field::Empty,
+    )
 }
 
 /// What one try gave.

@@ -55,7 +55,7 @@ impl Connector for Asking {
 
 impl AnySource for Probe {
     fn kind(&self) -> Kind {
-        Kind { name: "probe", about: "", collectors: COLLECTORS, grant: "" }
+        Kind { name: "probe", about: "", collectors: COLLECTORS, grant: "", documents: &[] }
     }
     fn id(&self) -> Result<SourceId, domain::IdError> {
         "probe:one".parse()
@@ -684,7 +684,7 @@ async fn the_same_gap_in_many_resources_is_told_once_with_their_number() {
 
 #[test]
 fn the_permissions_document_says_for_each_permission_which_calls_need_it() {
-    let kind = Kind { name: "probe", about: "", collectors: COLLECTORS, grant: "Ask nicely." };
+    let kind = Kind { name: "probe", about: "", collectors: COLLECTORS, grant: "Ask nicely.", documents: &[] };
     let document = kind.permissions();
     let calls: BTreeMap<String, String> = [("GET /things".to_owned(), "the things".to_owned())].into();
     assert_eq!(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cms::cert::x509::Certificate;
+use der::Decode;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -48,6 +50,15 @@ impl Roots {
             }
         }
         self
+    }
+
+    /// When the first of them ends, in seconds since 1970; `None` when there is none, or none that can be read.
+    pub fn first_end(&self) -> Option<u64> {
+        let end = |der: &CertificateDer<'_>| {
+            let certificate = Certificate::from_der(der).ok()?;
+            Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
+        };
+        self.certificates.iter().filter_map(end).min()
     }
 
     /// Whether there is none.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{FrameworkId, RowAddress, SourceId, StreamId, Timestamp};
 
@@ -96,6 +97,12 @@ pub struct RunArgs {
     /// Believe this file, in bytes, about the free space on the disk: for tests of a full one
     #[arg(long, hide = true, value_name = "FILE")]
     pub room_in: Option<PathBuf>,
+    /// Wait at every step as many milliseconds as this file says: for tests of a slow disk
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub slow_in: Option<PathBuf>,
+    /// Write nothing while this file is there: for tests of a disk that became read-only
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub read_only_by: Option<PathBuf>,
     /// Stop when standard input ends: for a parent that must not leave a daemon behind
     #[arg(long, hide = true)]
     pub until_stdin_ends: bool,
@@ -156,6 +163,19 @@ pub enum FailOn {
 pub struct PermissionsArgs {
     /// Kind of source, for example keycloak [default: all that the settings name, or all there are]
     pub kind: Option<String>,
+    /// In which form: words for a person, JSON, or a document that grants them
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = permission_forms())]
+    pub format: String,
+}
+
+/// The forms in which permissions can be had.
+fn permission_forms() -> PossibleValuesParser {
+    let documents = connectors::kinds().flat_map(|kind| kind.documents);
+    let documents = documents.map(|document| PossibleValue::new(document.format).help(document.about));
+    let plain = [("text", "words for a person"), ("json", "what each call needs, and why")];
+    PossibleValuesParser::new(
+        plain.map(|(form, about)| PossibleValue::new(form).help(about)).into_iter().chain(documents),
+    )
 }
 
 /// `explain`
@@ -364,8 +384,12 @@ pub struct BackupArgs {
 /// `restore`
 #[derive(Args, Debug)]
 pub struct RestoreArgs {
-    /// The copy
-    pub file: PathBuf,
+    /// The copy; - for standard input
+    #[arg(required_unless_present = "from")]
+    pub file: Option<PathBuf>,
+    /// The same, named as `backup --to` names it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pub from: Option<PathBuf>,
     /// Verify everything before saying that it is done
     #[arg(long)]
     pub verify: bool,

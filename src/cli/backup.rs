@@ -41,11 +41,19 @@ pub(super) fn backup(cli: &Cli, args: &BackupArgs, out: &Output) -> anyhow::Resu
     Ok(Exit::Ok)
 }
 
-/// `evidenced restore FILE --data DIR`
+/// `evidenced restore FILE|- --data DIR`
 pub(super) fn restore(cli: &Cli, args: &RestoreArgs, out: &Output) -> anyhow::Result<Exit> {
     let data = cli.data.as_ref().context("name the folder to restore to: --data DIR; it must be new or empty")?;
-    let mut file = std::fs::File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
-    let done = store::restore(&mut file, data).context("nothing can be relied on in the folder to restore to")?;
+    let from = args.from.as_ref().or(args.file.as_ref()).context("name the copy to read, or - for standard input")?;
+    let done = if from == Path::new("-") {
+        let stdin = std::io::stdin();
+        anyhow::ensure!(!stdin.is_terminal(), "a copy is no text to type: … | evidenced restore --from -");
+        store::restore(&mut stdin.lock(), data)
+    } else {
+        let mut file = std::fs::File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
+        store::restore(&mut file, data)
+    };
+    let done = done.context("nothing can be relied on in the folder to restore to")?;
     let data_key = match cli.config {
         Some(_) => app::data_key(&load(cli, out)?.settings)?,
         None => None,

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use checks::did_you_mean;
+use kit::Kind;
 
 use super::Exit;
 use super::args::{Cli, PermissionsArgs};
@@ -115,22 +116,21 @@ fn print_blind(loaded: &Loaded, out: &Output) {
 
 /// `evidenced permissions [KIND]`
 pub(super) fn permissions(cli: &Cli, args: &PermissionsArgs, out: &Output) -> anyhow::Result<Exit> {
-    let configured: BTreeSet<String> = match cli.config.is_some() || settings_path(cli).exists() {
-        true => {
-            load(cli, out)?.settings.sources.all().iter().map(|(_, source)| source.kind().name.to_owned()).collect()
+    let documents = || connectors::kinds().flat_map(|kind| kind.documents.iter().map(move |document| (kind, document)));
+    if let Some((kind, document)) = documents().find(|(_, document)| document.format == args.format) {
+        if let Some(other) = args.kind.as_ref().filter(|other| *other != kind.name) {
+            bail!("{} grants what is read of {}, not of {other}; leave {other} out", document.format, kind.name);
         }
-        false => BTreeSet::new(),
-    };
-    let mut shown = 0;
-    for kind in connectors::kinds() {
-        let wanted = match &args.kind {
-            Some(name) => kind.name == name,
-            None => configured.is_empty() || configured.contains(kind.name),
-        };
-        if !wanted {
-            continue;
-        }
-        shown += 1;
+        out.write((document.make)(kind.collectors).trim_end());
+        return Ok(Exit::Ok);
+    }
+    let kinds = kinds_wanted(cli, args, out)?;
+    if args.format == "json" {
+        let all: Vec<_> = kinds.iter().map(|kind| kind.permissions()).collect();
+        out.write(&format!("{:#}", serde_json::to_value(all)?));
+        return Ok(Exit::Ok);
+    }
+    for kind in kinds {
         let permissions = kind.permissions();
         out.fact(&permissions);
         out.line(format!("{}: {}", out.toned(Tone::Strong, kind.name), kind.about));
@@ -144,15 +144,25 @@ pub(super) fn permissions(cli: &Cli, args: &PermissionsArgs, out: &Output) -> an
         for line in permissions.grant.lines() {
             out.line(format!("  {line}"));
         }
+        for document in kind.documents {
+            out.line(format!("  evidenced permissions --format {}: {}", document.format, document.about));
+        }
         out.line("");
     }
-    if shown == 0 {
-        let known: Vec<&str> = connectors::kinds().map(|kind| kind.name).collect();
-        bail!(
-            "there is no kind of source called {:?}; {}",
-            args.kind.as_deref().unwrap_or(""),
-            did_you_mean(args.kind.as_deref().unwrap_or(""), known)
-        );
-    }
     Ok(Exit::Ok)
+}
+
+/// The kind that was asked for, else those that the settings name, else all there are.
+fn kinds_wanted(cli: &Cli, args: &PermissionsArgs, out: &Output) -> anyhow::Result<Vec<&'static Kind>> {
+    if let Some(name) = &args.kind {
+        let known = || connectors::kinds().map(|kind| kind.name);
+        let kind = connectors::kinds().find(|kind| kind.name == name);
+        let unknown = || anyhow!("there is no kind of source called {name:?}; {}", did_you_mean(name, known()));
+        return Ok(vec![kind.ok_or_else(unknown)?]);
+    }
+    let configured: BTreeSet<&str> = match cli.config.is_some() || settings_path(cli).exists() {
+        true => load(cli, out)?.settings.sources.all().iter().map(|(_, source)| source.kind().name).collect(),
+        false => BTreeSet::new(),
+    };
+    Ok(connectors::kinds().filter(|kind| configured.is_empty() || configured.contains(kind.name)).collect())
 }

@@ -6,6 +6,7 @@ use super::Exit;
 use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
 use super::output::Output;
 use super::read::{data_dir, load, settings_path};
+use crate::clock::SystemRandom;
 use crate::{app, config, serve, telemetry};
 
 /// `evidenced init`
@@ -45,12 +46,17 @@ pub(super) fn run(cli: &Cli, args: &RunArgs, out: &Output) -> anyhow::Result<Exi
     if args.init && !store::Layout::new(&data).is_initialised() {
         app::init(&data, &loaded.settings, None)?;
     }
-    let (telemetry, metrics) = telemetry::start(loaded.settings.log.format)?;
+    let (telemetry, metrics) = telemetry::start(&loaded.settings, &SystemRandom)?;
     let start = app::Start {
         path: settings_path(cli),
         loaded,
         data,
-        disk: app::BadDisk { crash_at: args.crash_at.clone(), room_in: args.room_in.clone() },
+        disk: app::BadDisk {
+            crash_at: args.crash_at.clone(),
+            room_in: args.room_in.clone(),
+            slow_in: args.slow_in.clone(),
+            read_only_by: args.read_only_by.clone(),
+        },
         until_stdin_ends: args.until_stdin_ends,
     };
     app::run(start, telemetry, metrics)?;

@@ -68,6 +68,18 @@ params:
     max_failures: 5
 log:
   format: auto
+#telemetry:
+  #endpoint: http://127.0.0.1:4317
+  #protocol: grpc
+  #authorization:
+    #file: /run/secrets/evidenced-telemetry
+    #env: EVIDENCED_TELEMETRY
+  #every: 60s
+#network:
+  #proxy:
+    #url: http://proxy.example.com:3128
+    #except: [example.com, 10.0.0.0/8]
+  #ca_file: /etc/evidenced/private-ca.pem
 #limits:
   #runs_at_once: 32
   #run: 5m
@@ -97,6 +109,9 @@ const REPEATED: &[&str] = &[
     "health.listen",
     "params",
     "log",
+    "telemetry.protocol",
+    "telemetry.every",
+    "network",
     "limits",
 ];
 

@@ -26,6 +26,9 @@ pub(super) fn all(settings: &Settings, document: &Document) -> Vec<Problem> {
     receivers(settings, &mut found);
     addresses(settings, &mut found);
     limits(settings, &mut found);
+    for (path, what, remedy) in super::outside::problems(settings) {
+        found.add(path, what, remedy);
+    }
     for (path, what, remedy) in super::anchors::problems(settings) {
         found.add(&path, what, remedy);
     }

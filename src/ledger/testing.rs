@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use model_disk::{Fault, Harm, ModelDisk, Rng};
 pub use witness::Witness;
 
-use crate::disk::{Disk, DiskDir, DiskFile, Held, Open, SharedDisk, Step};
+use crate::disk::{Disk, DiskDir, DiskFile, Held, Open, ReadBack, SharedDisk, Step};
 use crate::real_disk::RealDisk;
 
 /// Where a process is to end: `guard:3` is the third time that the writer is about to move the guard.
@@ -35,37 +35,84 @@ impl FromStr for CrashPoint {
     }
 }
 
-/// The machine's disk, made worse: the process aborts at a crash point, with no destructor run and nothing flushed, as
-/// with SIGKILL; or the free space is what a file says.
+/// What is wrong with a disk; what is left out is as it should be.
+#[derive(Clone, Default, Debug)]
+pub struct Ill {
+    /// The process aborts there, with no destructor run and nothing flushed, as with SIGKILL.
+    pub crash: Option<CrashPoint>,
+    /// As many bytes are free as this file says; without a number in it, as many as there are.
+    pub room_in: Option<PathBuf>,
+    /// Every step of an append waits for as many milliseconds as this file says.
+    pub slow_in: Option<PathBuf>,
+    /// While this file is there, nothing can be written.
+    pub read_only_by: Option<PathBuf>,
+}
+
+impl Ill {
+    /// What a disk says that was mounted to be read only.
+    fn writable(&self) -> io::Result<()> {
+        match self.read_only_by.as_ref().is_some_and(|path| path.exists()) {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The machine's disk, made worse.
 pub struct BadDisk {
-    crash: Option<CrashPoint>,
-    room_in: Option<PathBuf>,
+    ill: Ill,
     reached: AtomicU64,
 }
 
 impl BadDisk {
-    /// A disk that ends the process at `crash`, and that has as many bytes free as the file `room_in` says; without a
-    /// number in it, as many as there are.
-    pub fn shared(crash: Option<CrashPoint>, room_in: Option<PathBuf>) -> SharedDisk {
-        Arc::new(BadDisk { crash, room_in, reached: AtomicU64::new(0) })
+    /// A disk of which that is wrong.
+    pub fn shared(ill: Ill) -> SharedDisk {
+        Arc::new(BadDisk { ill, reached: AtomicU64::new(0) })
+    }
+}
+
+/// A file on it.
+struct BadFile(Box<dyn DiskFile>, Ill);
+
+impl DiskFile for BadFile {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+    fn read_back(&self, offset: u64, buf: &mut [u8]) -> io::Result<(usize, ReadBack)> {
+        self.0.read_back(offset, buf)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.1.writable().and_then(|()| self.0.write_at(offset, bytes))
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.1.writable().and_then(|()| self.0.set_len(len))
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.1.writable().and_then(|()| self.0.sync())
     }
 }
 
 impl Disk for BadDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
-        RealDisk.open(path, how)
+        if how != Open::Read {
+            self.ill.writable()?;
+        }
+        Ok(Box::new(BadFile(RealDisk.open(path, how)?, self.ill.clone())))
     }
     fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
         RealDisk.open_dir(dir)
     }
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.create_dir(dir)
+        self.ill.writable().and_then(|()| RealDisk.create_dir(dir))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
+        self.ill.writable().and_then(|()| RealDisk.rename(from, to))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
+        self.ill.writable().and_then(|()| RealDisk.remove(path))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         RealDisk.list(dir)
@@ -77,11 +124,15 @@ impl Disk for BadDisk {
         RealDisk.lock(path)
     }
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        let said = self.room_in.as_ref().and_then(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
+        let said = self.ill.room_in.as_ref().and_then(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
         said.map_or_else(|| RealDisk.free_space(dir), Ok)
     }
     fn reached(&self, step: Step) {
-        let Some(point) = self.crash.filter(|point| point.step == step) else { return };
+        let number = |path: &PathBuf| std::fs::read_to_string(path).ok()?.trim().parse().ok();
+        if let Some(millis) = self.ill.slow_in.as_ref().and_then(number) {
+            std::thread::sleep(std::time::Duration::from_millis(millis));
+        }
+        let Some(point) = self.ill.crash.filter(|point| point.step == step) else { return };
         if self.reached.fetch_add(1, Ordering::SeqCst) + 1 == point.nth {
             std::process::abort();
         }

@@ -18,6 +18,7 @@ mod keys;
 mod layout;
 mod offline;
 mod open_index;
+mod pace;
 mod plan;
 mod record;
 mod subjects;

@@ -25,6 +25,7 @@ use crate::index::{Index, IndexError, MemoryIndex};
 use crate::keys::write_secret;
 use crate::layout::Layout;
 use crate::open_index::{open_index, rebuild_index};
+use crate::pace::Pace;
 use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{StreamRow, Watermark, key};
@@ -175,6 +176,7 @@ struct Shared {
     reader: Reader,
     head: RwLock<Head>,
     deciding: Mutex<()>,
+    pace: Pace,
     stopped: OnceLock<String>,
 }
 
@@ -300,6 +302,7 @@ impl Store {
             reader,
             head: RwLock::new(head),
             deciding: Mutex::new(()),
+            pace: Pace::default(),
             stopped: OnceLock::new(),
         });
         let (queue, jobs) = sync_channel(QUEUE);
@@ -340,6 +343,17 @@ impl Store {
     /// decide the same thing twice.
     pub fn deciding(&self) -> MutexGuard<'_, ()> {
         lock(&self.shared.deciding)
+    }
+
+    /// The longest that the disk took to make a batch of entries durable since this was asked last, the one under way
+    /// included.
+    pub fn longest_append(&self) -> std::time::Duration {
+        self.shared.pace.longest()
+    }
+
+    /// For how long a batch of entries has been waiting for the disk; zero when none is.
+    pub fn waiting_for_disk(&self) -> std::time::Duration {
+        self.shared.pace.waiting()
     }
 
     /// Bytes that are free where the data directory is.
@@ -515,7 +529,8 @@ impl Writer {
             let planned = self.plan(&mut plan, job.facts);
             answers.push((job.answer, planned));
         }
-        if let Err(error) = self.append(&plan) {
+        let shared = self.shared.clone();
+        if let Err(error) = shared.pace.of(|| self.append(&plan)) {
             for (answer, _) in answers {
                 drop(answer.send(Err(error.clone())));
             }

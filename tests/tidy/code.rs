@@ -44,6 +44,7 @@ const STOPWATCH: &[(&str, &str)] = &[
     ("connectors/kit/connector.rs", "the limit on the whole run"),
     ("connectors/kit/budget.rs", "the space between requests"),
     ("src/daemon.rs", "elapsed time tells that the clock was stepped"),
+    ("src/store/pace.rs", "a clock that is stepped is no slow disk"),
     ("src/cli/demo.rs", "how long the story has been told"),
 ];
 

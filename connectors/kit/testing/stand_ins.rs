@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::MemoryEvidence;
 use crate::{
     AnySource, BodySink, Budgets, Clients, Common, ConnectError, Connector, FieldProblem, Jitter, Kind, Limits,
-    Manners, SecretError, SecretRef, Secrets, SinkError, SourceConfig, Surroundings, Transport,
+    Manners, Network, SecretError, SecretRef, Secrets, SinkError, SourceConfig, Surroundings, Transport,
 };
 
 /// A clock that always tells the same time.
@@ -96,6 +96,7 @@ pub fn surroundings(bodies: MemoryBodies) -> Surroundings {
         evidence: Arc::new(MemoryEvidence::default()),
         jitter: Arc::new(FullWait),
         conditional: None,
+        network: Network::default(),
         clients: Clients::default(),
         budgets: Budgets::default(),
         limits: Limits {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ledger::disk::Step;
-use ledger::testing::{BadDisk, CrashPoint};
+use ledger::testing::{BadDisk, CrashPoint, Ill};
 use ledger::{Level, Log, OpenError, Reader, RealDisk, VerifyOptions};
 
 use crate::support::{entries, entry, genesis, key};
@@ -26,7 +26,7 @@ fn open_or_create(home: &Path, disk: ledger::SharedDisk) -> Log {
 fn a_process_that_appends_until_it_is_ended() {
     let (Some(home), Ok(point)) = (std::env::var_os(HOME), std::env::var(POINT)) else { return };
     let point: CrashPoint = point.parse().unwrap();
-    let mut log = open_or_create(Path::new(&home), BadDisk::shared(Some(point), None));
+    let mut log = open_or_create(Path::new(&home), BadDisk::shared(Ill { crash: Some(point), ..Ill::default() }));
     let mut out = std::io::stdout();
     for _ in 0..10 {
         let next = log.size();

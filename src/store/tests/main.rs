@@ -260,7 +260,8 @@ fn invariant_08_on_a_disk_that_is_nearly_full_bodies_are_refused_first_and_entri
     let (data, room) = (dir.path().join("data"), dir.path().join("room"));
     drop(new_store(&data));
     let has = |bytes: u64| fs::write(&room, bytes.to_string()).unwrap();
-    let disk = ledger::testing::BadDisk::shared(None, Some(room.clone()));
+    let disk =
+        ledger::testing::BadDisk::shared(ledger::testing::Ill { room_in: Some(room.clone()), ..Default::default() });
     let (store, _) = Store::open(Options { disk, ..options(&data, 2_000_000) }).unwrap();
     let begun = intent(&store, 1);
     let found = run(1, &[("dora", true)]);
