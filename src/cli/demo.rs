@@ -642,7 +642,7 @@ fn verified(data: &Path, story: &Story<'_>, out: &Output) -> anyhow::Result<Exit
     let layout = store::Layout::new(data);
     let keys = store::Offline::open(data)?.record_keys();
     let (bodies, guard) = (Some(layout.bodies()), Some(layout.guard()));
-    let options = VerifyOptions { pin: None, key: None, bodies, keys, guard };
+    let options = VerifyOptions { bodies, keys, guard, ..VerifyOptions::default() };
     let report = ledger::verify(&layout.ledger(), &options, &mut |_| {});
     let meaning = meaning(data)?;
     if report.problems.is_empty() && meaning.problems.is_empty() {

@@ -54,6 +54,8 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
             out,
         ));
     }
+    // Before the keys are read, so that each body up to here has its key among them, whatever a running daemon adds.
+    let bodies_until = ledger::bodies_end(&layout.bodies());
     let (keys, locked) = match store::record_keys(&data, data_key.as_ref()) {
         Ok(keys) => (Some(keys), None),
         Err(why) => (None, Some(why)),
@@ -63,6 +65,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         pin,
         key,
         bodies: (!args.skip_bodies).then(|| layout.bodies()),
+        bodies_until,
         guard: Some(guard.unwrap_or_else(|| layout.guard())).filter(|guard| guard.is_dir()),
     };
     let watched = std::io::stderr().is_terminal() && !out.json();

@@ -119,6 +119,11 @@ pub(crate) fn synced(disk: &dyn Disk, dir: &Path) -> Result<Location, BodyError>
     open_synced(disk, dir, Open::Read).map(|(_, end)| end)
 }
 
+/// How far the bodies in a directory are durable; `None` where that cannot be read.
+pub fn bodies_end(dir: &Path) -> Option<Location> {
+    synced(&RealDisk, dir).ok()
+}
+
 /// Numbers of all packs, ascending.
 pub(crate) fn packs(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>, BodyError> {
     Ok(at(dir, disk.list(dir))?.iter().filter_map(|name| pack::number(name)).collect())
@@ -546,6 +551,12 @@ impl Scan {
     /// The keys that the record last given is sealed under: none, one or two.
     pub fn keys(&self) -> &[KeyId] {
         &self.keys
+    }
+
+    /// The same scan, but no further than `end`.
+    pub(crate) fn until(mut self, end: Location) -> Self {
+        self.end = self.end.min(end);
+        self
     }
 
     /// Where the record after the last one given begins: a later scan may go on from here.

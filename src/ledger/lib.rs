@@ -31,7 +31,7 @@ pub mod tree;
 mod verify;
 mod witness;
 
-pub use bodies::{Bodies, BodyError, BodyReader, Scan};
+pub use bodies::{Bodies, BodyError, BodyReader, Scan, bodies_end};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use disk::{Disk, ReadBack, SharedDisk};
 pub use guard::{GuardError, GuardPlaces, high_water, keep_high_water};

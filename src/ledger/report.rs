@@ -7,6 +7,7 @@ use crate::hash::Hash;
 use crate::key_store::KeyStore;
 use crate::keys::KeyRange;
 use crate::note::VerifierKey;
+use crate::pack::Location;
 
 /// What to hold the ledger against.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,10 @@ pub struct VerifyOptions {
     pub bodies: Option<PathBuf>,
     /// The keys of records, where they are at hand. Without them sealed bodies are counted and not opened.
     pub keys: Option<Arc<KeyStore>>,
+    /// How far bodies are read: the end that [`crate::bodies_end`] gave before `keys` was opened. A key is durable before what
+    /// is sealed under it, so each of these bodies has its key there; what a running daemon writes meanwhile may not. `None`:
+    /// to the end as it is then, for a folder that nobody writes to.
+    pub bodies_until: Option<Location>,
     /// The directory of the guard, where it can be reached.
     pub guard: Option<PathBuf>,
 }

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::bodies::{self, BodyError, BodyReader};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -13,7 +12,6 @@ use crate::checkpoints::{self, Records};
 use crate::disk::{DiskFile, Open, SharedDisk};
 use crate::guard;
 use crate::hash::{Hash, leaf_hash};
-use crate::key_store::KeyStore;
 use crate::keys::KeyRing;
 use crate::pack::{self, Location};
 use crate::reader::Reader;
@@ -71,7 +69,7 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
     verifier.read_entries(progress);
     verifier.conclude(options);
     if let Some(dir) = &options.bodies {
-        verifier.read_bodies(dir, options.keys.as_ref(), progress);
+        verifier.read_bodies(dir, options, progress);
     }
     verifier.report
 }
@@ -441,7 +439,7 @@ impl Verifier {
         }
     }
 
-    fn read_bodies(&mut self, dir: &Path, keys: Option<&Arc<KeyStore>>, progress: &mut dyn FnMut(Progress)) {
+    fn read_bodies(&mut self, dir: &Path, options: &VerifyOptions, progress: &mut dyn FnMut(Progress)) {
         let synced = bodies::synced_path(dir);
         match slots::is_whole(self.disk.as_ref(), &synced) {
             Ok(true) => {}
@@ -449,14 +447,14 @@ impl Verifier {
             Err(error) => return self.io_problem(synced, &error),
         }
         let end = match bodies::synced(self.disk.as_ref(), dir) {
-            Ok(end) => end,
+            Ok(end) => options.bodies_until.map_or(end, |until| until.min(end)),
             Err(error) => return self.body_problem(error),
         };
         let mut reader = BodyReader::open_on(self.disk.clone(), dir);
-        if let Some(keys) = keys {
+        if let Some(keys) = &options.keys {
             reader = reader.with_keys(keys.clone());
         }
-        let keyed = keys.is_some();
+        let keyed = options.keys.is_some();
         for number in 0..=end.pack {
             let path = pack::path(dir, number);
             if let Err(error) = self.check_pack_header(&path, number) {
@@ -487,7 +485,8 @@ impl Verifier {
         progress: &mut dyn FnMut(Progress),
     ) {
         let mut scan = match reader.scan(Location { pack: number, offset: pack::HEADER }) {
-            Ok(scan) => scan,
+            // A running daemon may have written more since.
+            Ok(scan) => scan.until(end),
             Err(error) => return self.body_problem(error),
         };
         while scan.position().pack == number {

@@ -25,11 +25,10 @@ fn ledger_with_bodies() -> ModelDisk {
 
 fn options() -> VerifyOptions {
     VerifyOptions {
-        pin: None,
         key: Some(key().verifier()),
         bodies: Some(bodies_dir().to_owned()),
-        keys: None,
         guard: Some(guard().to_owned()),
+        ..VerifyOptions::default()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger::testing::{Fault, Harm, ModelDisk, Rng};
 use ledger::{
     Bodies, BodyError, BodyReader, Commitment, DataKey, KeyId, KeyState, KeyStore, KeyStoreError, Location, NONCE,
-    Owners, RecordKey, Seal, commit,
+    Owners, RecordKey, Report, Seal, VerifyOptions, commit, verify_on,
 };
 
 const NAME: &str = "dora@example.org";
@@ -53,6 +53,33 @@ fn open(disk: &ModelDisk) -> Result<(Arc<KeyStore>, Bodies), BodyError> {
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn what_a_running_daemon_seals_after_the_keys_were_read_is_no_problem_of_the_ledger() {
+    let disk = ModelDisk::new();
+    let (keys, mut bodies) = open(&disk).unwrap();
+    keys.add(record(1), b"", &[1; NONCE]).unwrap();
+    bodies.append_sealed(&seal(1), [9; 32], &body(1), false).unwrap();
+    bodies.sync().unwrap();
+    let read = KeyStore::open(disk.shared(), keys_path(), &data_key(), false, &mut |_, _| {}).unwrap();
+    keys.add(record(2), b"", &[2; NONCE]).unwrap();
+    let (_, end) = bodies.append_sealed(&seal(2), [7; 32], &body(2), false).unwrap();
+    bodies.sync().unwrap();
+    // There is no ledger here, which is a problem of its own; only the bodies are looked at.
+    let of_bodies = |bodies_until| {
+        let options = VerifyOptions {
+            bodies: Some(dir().to_owned()),
+            keys: Some(read.clone()),
+            bodies_until,
+            ..VerifyOptions::default()
+        };
+        let Report { bodies, problems, .. } =
+            verify_on(disk.shared(), Path::new("/data/ledger"), &options, &mut |_| {});
+        (bodies, problems.iter().filter(|problem| problem.what.contains("record key")).count())
+    };
+    assert_eq!(of_bodies(None), (1, 1), "to the end, the second body has no key");
+    assert_eq!(of_bodies(Some(end)), (1, 0), "as far as there was something when the keys were read");
 }
 
 #[test]
