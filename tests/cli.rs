@@ -259,3 +259,22 @@ fn run_now_is_answered_by_the_daemon_and_names_what_it_does_not_know() {
     assert_eq!(code, 2);
     assert!(err.contains("keycloak:acme/realm"), "{err}");
 }
+
+#[test]
+fn a_ledger_is_begun_once_and_only_the_expected_one_will_do_afterwards() {
+    let (_world, _server, setup) = watched(Posture::Mixed);
+    let (code, out, _) = run(&setup, &["init", "--once", "--json"]);
+    assert_eq!(code, 0);
+    let begun: Value = serde_json::from_str(&out).unwrap();
+    let key = begun["verifier_key"].as_str().unwrap();
+    for args in [&["init", "--once", "--json"][..], &["init", "--once", "--json", "--expect", key]] {
+        let (code, out, err) = run(&setup, args);
+        assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()), (0, begun.clone()), "{args:?}: {err}");
+    }
+    let (code, _, err) = run(&setup, &["init", "--once", "--expect", "evidenced/other+00000000+AbCd"]);
+    assert!(code == 2 && err.contains("mount the right volume"), "{err}");
+    fs::remove_dir_all(setup.data()).unwrap();
+    let (code, _, err) = run(&setup, &["init", "--once", "--expect", key]);
+    assert!(code == 2 && err.contains("mount its volume") && !setup.data().exists(), "{err}");
+    assert_eq!(run(&setup, &["init", "--expect", key]).0, 2, "it is for --once only");
+}

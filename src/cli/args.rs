@@ -82,6 +82,13 @@ pub struct InitArgs {
     /// Name of the ledger, in every checkpoint for its whole life [default: from the settings' organisation]
     #[arg(long, value_name = "NAME")]
     pub origin: Option<String>,
+    /// Be content with a ledger that is there already: for what runs before every start of the daemon
+    #[arg(long)]
+    pub once: bool,
+    /// With --once: only the ledger whose first entry names this verifier key will do. Another one is refused, and so is an
+    /// empty folder, which is an unmounted or a lost volume
+    #[arg(long, value_name = "VKEY", requires = "once")]
+    pub expect: Option<String>,
 }
 
 /// `run`

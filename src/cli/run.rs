@@ -1,6 +1,9 @@
 //! `init`, `run` and `run-now`.
 
+use std::path::Path;
+
 use anyhow::Context;
+use domain::entry::{Fact, Genesis};
 
 use super::Exit;
 use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
@@ -16,14 +19,18 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
         false => config::Settings::default(),
     };
     let data = data_dir(cli, Some(&settings));
+    if args.once && store::Layout::new(&data).is_initialised() {
+        return begun(&data, &settings, args.expect.as_deref(), out);
+    }
+    if let Some(expected) = &args.expect {
+        anyhow::bail!(
+            "there is no ledger in {}, and that of {expected} is expected: mount its volume, or restore a copy; \
+             without --expect a new ledger would begin",
+            data.display()
+        );
+    }
     let origin = app::init(&data, &settings, args.origin.as_deref())?;
-    let data_key = app::data_key(&settings)?;
-    let genesis = store::Offline::open_with(&data, data_key.as_ref()).context("the new ledger does not read")?;
-    let entry = store::Read::entry(&genesis, 0)?.context("the new ledger has no first entry")?;
-    let key = match entry.fact {
-        domain::entry::Fact::Genesis(genesis) => genesis.key,
-        _ => String::new(),
-    };
+    let key = genesis(&data, &settings)?.key;
     out.fact(&serde_json::json!({ "data": data, "origin": origin, "verifier_key": key }));
     out.line(format!("ledger     {origin} in {}", data.display()));
     out.line(format!("key        {key}"));
@@ -36,6 +43,31 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
         "keep       {} apart from the data, and safe: whoever has it can sign and read",
         data.join("keys").display()
     ));
+    Ok(Exit::Ok)
+}
+
+/// The first entry of a ledger.
+fn genesis(data: &Path, settings: &config::Settings) -> anyhow::Result<Genesis> {
+    let data_key = app::data_key(settings)?;
+    let ledger = store::Offline::open_with(data, data_key.as_ref()).context("the ledger does not read")?;
+    let entry = store::Read::entry(&ledger, 0)?.context("the ledger has no first entry")?;
+    match entry.fact {
+        Fact::Genesis(genesis) => Ok(genesis),
+        _ => anyhow::bail!("the first entry of the ledger in {} does not begin one", data.display()),
+    }
+}
+
+/// A ledger that is there already: content with it, unless another one is expected.
+fn begun(data: &Path, settings: &config::Settings, expected: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
+    let Genesis { origin, key, .. } = genesis(data, settings)?;
+    if let Some(expected) = expected.filter(|expected| expected.trim() != key) {
+        anyhow::bail!(
+            "the ledger in {} is that of {key}, and that of {expected} is expected: mount the right volume",
+            data.display()
+        );
+    }
+    out.fact(&serde_json::json!({ "data": data, "origin": origin, "verifier_key": key }));
+    out.line(format!("ledger     {origin} in {}, begun before", data.display()));
     Ok(Exit::Ok)
 }
 
