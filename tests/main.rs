@@ -12,6 +12,8 @@ mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod handover;
 #[cfg(test)]
 mod invariants;

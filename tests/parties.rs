@@ -17,6 +17,7 @@ use crate::support::Setup;
 
 mod alertmanager;
 mod asked;
+mod chart;
 mod drifts;
 mod gate;
 mod github;
