@@ -29,6 +29,7 @@ SWITCHES = {
                    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                        {"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}}}],
     "read": [{}, {"secrets": ["keycloak", "aws"], "configMaps": ["private-ca"], "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel.monitoring.svc:4318"}]}],
+    "restore": [{}, {"restore": {"enabled": True, "because": "the volume was lost"}}],
     "volume": [{}, {"persistence": {"size": "20Gi", "storageClassName": "fast", "annotations": {"a/b": "c"}}}],
 }
 BASE = {
@@ -134,24 +135,24 @@ def openapi_schemas(folder):
     described = json.loads(run("kubectl", "get", "--raw", "/openapi/v2").out)["definitions"]
 
     def closed(schema):
-        if isinstance(schema, list):
-            return [closed(part) for part in schema]
-        if not isinstance(schema, dict):
-            return schema
-        out = {key: closed(value) for key, value in schema.items()}
-        if schema.get("x-kubernetes-int-or-string") or schema.get("format") == "int-or-string":
+        if "$ref" in schema:
+            return {"$ref": schema["$ref"]}
+        if schema.get("format") == "int-or-string":
             return {"type": ["integer", "string"]}
-        if "properties" in schema and "additionalProperties" not in schema:
-            out["additionalProperties"] = False
-        if "$ref" in out:
-            return {"$ref": out["$ref"]}
+        out = dict(schema)
+        # Keys of this map are names of fields, which may be called as the words of JSON Schema are.
+        if "properties" in schema:
+            out["properties"] = {name: closed(field) for name, field in schema["properties"].items()}
+            out.setdefault("additionalProperties", False)
+        for key in ("items", "additionalProperties"):
+            if isinstance(schema.get(key), dict):
+                out[key] = closed(schema[key])
         return out
 
-    definitions, count = closed(described), 0
-    for schema in described.values():
+    definitions, count = {name: closed(schema) for name, schema in described.items()}, 0
+    for name, schema in described.items():
         for kind in schema.get("x-kubernetes-group-version-kind", []):
             if kind["group"] in ("", "apps", "batch", "policy", "networking.k8s.io") and kind["version"] == "v1":
-                name = next(key for key, value in described.items() if value is schema)
                 (folder / f"{kind['kind'].lower()}.json").write_text(json.dumps({**definitions[name], "definitions": definitions}))
                 count += 1
     return count

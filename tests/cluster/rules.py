@@ -82,6 +82,16 @@ def each(story):
     patch(good + "\nunknown: true\n")
     made("EvidencedSettingsRefused", "the ConfigMap is bad")
     patch(good)
+    story.parties.time.refuse = True
+    made("EvidencedLedgerNotAnchored", "the authority refuses")
+    story.parties.time.refuse = False
+    certificate = story.work / "soon.crt"
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", story.work / "soon.key", "-out", certificate, "-subj", "/CN=soon")
+    authority = (story.work / "ca.crt").read_text()
+    both = lambda text: story.kubectl("patch", "configmap", "private-ca", "-p", json.dumps({"data": {"ca.crt": text}}))
+    both(authority + certificate.read_text())
+    made("EvidencedCertificateNearExpiry", "a file of authorities holds one that ends in two days")
+    both(authority)
     folder = story.work / "volumes" / "data"
     filler = folder / "filler"
     with open(filler, "wb") as file:

@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 PARTIES = REPOSITORY / "tests" / "parties"
 # What a pod asks, by port of the node; the counterparts themselves listen on loopback.
-KEYCLOAK, MOTO, ALERTMANAGER, HOOK, PROMETHEUS = 8443, 8444, 9093, 9099, 9090
+KEYCLOAK, MOTO, TIME, ALERTMANAGER, HOOK, PROMETHEUS = 8443, 8444, 8445, 9093, 9099, 9090
 
 
 class Failed(Exception):
@@ -117,6 +117,47 @@ class Hook:
         ]
 
 
+class Authority:
+    """A time-stamping authority (RFC 3161) by `openssl ts`, on loopback; refuses when it is told to."""
+
+    SETTINGS = """[tsa]\ndefault_tsa = here\n[here]\nserial = serial\nsigner_digest = sha256\ndefault_policy = 1.3.6.1.4.1.99999.1
+digests = sha256, sha512\naccuracy = secs:1\ness_cert_id_alg = sha256\n"""
+
+    def __init__(self, folder, port):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.refuse, authority = folder, False, self
+        (folder / "settings").write_text(self.SETTINGS)
+        (folder / "serial").write_text("01\n")
+        (folder / "purpose").write_text("basicConstraints=CA:false\nextendedKeyUsage=critical,timeStamping\n")
+        key = ("-newkey", "rsa:2048", "-nodes")
+        run("openssl", "req", "-x509", "-days", "3650", "-subj", "/CN=time root", "-keyout", "ca.key", "-out", "ca.pem", *key, cwd=folder)
+        run("openssl", "req", "-subj", "/CN=time", "-keyout", "tsa.key", "-out", "tsa.csr", *key, cwd=folder)
+        run("openssl", "x509", "-req", "-days", "3650", "-in", "tsa.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "tsa.pem",
+            "-extfile", "purpose", cwd=folder)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                (folder / "request").write_bytes(self.rfile.read(int(self.headers.get("content-length", 0))))
+                if authority.refuse:
+                    self.send_response(503)
+                    self.end_headers()
+                    return
+                run("openssl", "ts", "-reply", "-config", "settings", "-queryfile", "request", "-out", "answer", "-signer", "tsa.pem",
+                    "-inkey", "tsa.key", cwd=folder)
+                answer = (folder / "answer").read_bytes()
+                self.send_response(200)
+                self.send_header("content-type", "application/timestamp-reply")
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
 class Parties:
     """The counterparts, on loopback, and a relay before them that pods can reach; all of it ends with the namespaces."""
 
@@ -127,6 +168,7 @@ class Parties:
             "ALERTMANAGER_DATA": str(work / "alertmanager"), "ALERTMANAGER_HOOK": f"http://{NODE}:{HOOK}/alertmanager",
         }
         self.certificates()
+        self.time = Authority(work / "time", 3161)
         # The slow one first; it starts while the others do.
         keycloak = subprocess.Popen([PARTIES / "keycloak", "up"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.moto = run(PARTIES / "moto", "up", env=self.env, timeout=600).out.strip()
@@ -141,17 +183,18 @@ class Parties:
             sys.executable, HERE / "relay.py", f"{NODE}:{ALERTMANAGER}={local(self.alertmanager)}",
             "--tls", work / "server.crt", work / "server.key",
             f"{NODE}:{KEYCLOAK}={local(self.keycloak)}", f"{NODE}:{MOTO}={local(self.moto)}",
+            f"{NODE}:{TIME}=127.0.0.1:3161",
         ])]
 
     def certificates(self):
         """A private authority and a certificate of the node's address, as many an organisation has them."""
         work = self.work
-        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", work / "ca.key", "-out", work / "ca.crt",
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365", "-keyout", work / "ca.key", "-out", work / "ca.crt",
             "-subj", "/CN=private authority")
         run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", work / "server.key", "-out", work / "server.csr", "-subj", "/CN=node")
         (work / "san").write_text(f"subjectAltName=IP:{NODE}\n")
         run("openssl", "x509", "-req", "-in", work / "server.csr", "-CA", work / "ca.crt", "-CAkey", work / "ca.key", "-CAcreateserial",
-            "-days", "2", "-extfile", work / "san", "-out", work / "server.crt")
+            "-days", "365", "-extfile", work / "san", "-out", work / "server.crt")
 
     def seed_keycloak(self, *arguments):
         return json.loads(run(PARTIES / "keycloak_seed.py", *arguments, "--url", self.keycloak).out)

@@ -7,17 +7,16 @@ a line of it failed.
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
+import threading
 import time
 
 import renders
 import rules
 from guide import Guide
-from stage import HOOK, KEYCLOAK, MOTO, NODE, REPOSITORY, Failed, Hook, Parties, Table, run, say, wait
+from stage import HOOK, KEYCLOAK, MOTO, NODE, REPOSITORY, TIME, Failed, Hook, Parties, Table, run, say, wait
 
 NS, POD = "evidenced", "evidenced-0"
 BRUTE_FORCE = "keycloak.realm.brute_force"
@@ -61,7 +60,8 @@ class Story:
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line and line[0] != "#"}
 
     def metric(self, name):
-        return self.metrics()[name]
+        """A figure; nothing until the daemon has said it for the first time."""
+        return self.metrics().get(name, 0)
 
     def verified(self, *arguments):
         """What `verify` says of the volume, beside the running daemon."""
@@ -85,6 +85,8 @@ class Story:
         settings = {
             "organisation": "Acme Ltd",
             "schedules": {"default": f"every: {every}"},
+            "anchors": [{"name": "time", "url": f"https://{NODE}:{TIME}", "ca": "/etc/evidenced/private-ca/time.crt", "every": "20s"}],
+            "network": {"ca_file": authority},
             "sources": {
                 "keycloak": [{"name": "acme", "owner": "identity-team", "url": f"https://{NODE}:{KEYCLOAK}", "realm": "acme",
                               "client_id": "evidenced-reader", "client_secret": {"file": "/run/secrets/keycloak/client-secret"}, "ca_file": authority}],
@@ -140,7 +142,8 @@ class Story:
         self.guide.follow("Give access")
         self.kubectl("create", "secret", "generic", "aws", f"--from-literal=secret={reader['secret_access_key']}")
         self.kubectl("create", "secret", "generic", "hook", "--from-literal=secret=whsec_dGVzdHMgb25seTogbm90IGEgc2VjcmV0IGF0IGFsbA==")
-        self.kubectl("create", "configmap", "private-ca", f"--from-file=ca.crt={self.work / 'ca.crt'}")
+        self.kubectl("create", "configmap", "private-ca", f"--from-file=ca.crt={self.work / 'ca.crt'}",
+                     f"--from-file=time.crt={self.work / 'time' / 'ca.pem'}")
 
     def install(self):
         self.write_values(self.values())
@@ -244,7 +247,7 @@ class Story:
         lost = []
         # The daemon's own volume, read by the program outside; it needs neither lock nor index.
         data = self.work / "volumes" / "data" / "data"
-        for pin in checkpoints[:: max(1, len(checkpoints) // 6)] + checkpoints[-1:]:
+        for pin in checkpoints[:: max(1, len(checkpoints) // 3)] + checkpoints[-1:]:
             done = run(self.options.binary, "verify", data, "--key", self.key, "--pin", pin, "--require", "pinned", "--skip-bodies", check=False, timeout=600)
             if done.returncode != 0:
                 lost.append(f"{pin.name}: exit {done.returncode} {done.out[-300:]}")
@@ -326,6 +329,34 @@ class Story:
         same = self.pod()["status"]["containerStatuses"][0]["restartCount"] == restarts
         self.table.row("volume full", code == 0 and same, f"not ready, 0 restarts, verified afterwards, ready again {seconds:.0f} s after there was room: {why}")
 
+    def restored(self):
+        """The volume is lost: what the cluster's storage would make anew is made by hand meanwhile."""
+        before = self.verified()[1]["entries"]
+        self.write_values(self.values())
+        with open(self.folder / "values.yaml", "a") as values:
+            values.write(f'ledger:\n  key: "{self.key}"\n')
+        volume = self.work / "volumes" / "data"
+        done = threading.Event()
+
+        def storage():
+            while not done.wait(1):
+                phase = run("kubectl", "get", "pv", "data", "-o", "jsonpath={.status.phase}", check=False).out
+                if phase == "Released":
+                    for path in volume.iterdir():
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    run("kubectl", "patch", "pv", "data", "--type=json", "-p", '[{"op": "remove", "path": "/spec/claimRef"}]', check=False)
+
+        thread = threading.Thread(target=storage, daemon=True)
+        thread.start()
+        try:
+            self.guide.follow("Restore", timeout=900)
+        finally:
+            done.set()
+        self.key = (self.folder / "auditor.vkey").read_text().strip()
+        wait("all collected", 180, self.all_collected)
+        code, report = self.verified("--key", self.key)
+        self.table.row("restore", code == 0, f"a lost volume of {before} entries from the copy: verified, closed, continued under another key, exit {code} of verify: {str(report['meaning']['continues'])[:120]}")
+
     def removed(self):
         before = self.verified()[1]["entries"]
         self.guide.follow("Remove")
@@ -381,6 +412,7 @@ class Story:
             part("volume full", self.full)
             part("rules", lambda: rules.fire(self))
             part("deleted, killed, evicted", self.ends)
+            part("a lost volume", self.restored)
             part("removed and installed again", self.removed)
             part("an empty volume", self.other_volume)
             part("rights", self.rights)
