@@ -76,7 +76,7 @@ class Story:
 
     # ---- the settings -------------------------------------------------------------------------------------------------
 
-    def values(self, key=None, every="3s", **more):
+    def values(self, key=None, every="5s", **more):
         receivers = [
             {"name": "hook", "webhook": {"url": f"http://{NODE}:{HOOK}/hook", "secret": {"file": "/run/secrets/hook/secret"}, "allow_private": True}},
             {"name": "alertmanager", "alertmanager": {"url": f"http://{NODE}:9093"}},
@@ -257,8 +257,8 @@ class Story:
         meaning = report["meaning"]
         self.table.row("slots", code == 0 and not meaning["problems"],
                        f"exit {code}, {sum(meaning['slots'])} slots, each with one outcome: {meaning['slots']} collected, partial, failed, missed; longest until ready again {longest:.1f} s")
-        changes = [c for c in self.facts("list", "changes", "--limit", "5000") if c["kind"] == "deviation" and not c["baseline"]]
-        opened = [c for c in changes if c["what"] == "DEVIATES"]
+        changes = [c for c in self.facts("list", "changes", "--limit", "100000") if c["kind"] == "deviation" and not c["baseline"]]
+        opened = [c for c in changes if c["what"].startswith("DEVIATES")]
         with self.hook.lock:
             told = [body for _, body in self.hook.messages if body["type"] == "deviation.firing"]
             ended = {body["data"]["incident"] for _, body in self.hook.messages if body["type"] in ("deviation.resolved", "deviation.gone")}
@@ -292,7 +292,7 @@ class Story:
         uid = self.pod()["metadata"]["uid"]
         name = "evidenced_config_last_reload_timestamp_seconds"
         before = self.metric(name)
-        self.write_values(self.values(self.key, every="4s"))
+        self.write_values(self.values(self.key, every="6s"))
         self.upgrade()
         _, seconds = wait("other settings in force", 150, lambda: self.metric(name) > before)
         self.table.row("ConfigMap changed", seconds <= 90 and self.pod()["metadata"]["uid"] == uid, f"in force after {seconds:.0f} s, of at most 90; the same pod")
