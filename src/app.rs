@@ -61,8 +61,28 @@ pub fn close(data: &Path, settings: &Settings, because: &str) -> anyhow::Result<
 /// Opens the store of a data directory.
 pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
     let disk = bad.is_wanted().then(|| bad_disk(bad)).transpose()?;
-    Ok(Store::open(options(data, settings, disk)?)?)
+    let mut told = 0;
+    let mut tell = |progress| {
+        let (done, of) = match progress {
+            ledger::Progress::Bodies { done } => (done, None),
+            ledger::Progress::Entries { done, total } => (done, Some(total)),
+        };
+        if done < told {
+            told = 0;
+        }
+        if done - told >= TELL_EVERY {
+            told = done;
+            match of {
+                None => tracing::info!(bodies = done, "the index is brought up to date"),
+                Some(of) => tracing::info!(entries = done, of, "the index is brought up to date"),
+            }
+        }
+    };
+    Ok(Store::open_telling(options(data, settings, disk)?, &mut tell)?)
 }
+
+/// Of so many bodies or entries there is a word in the log.
+const TELL_EVERY: u64 = 50_000;
 
 /// For tests only: how the disk behaves worse than it does.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +110,7 @@ fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -
         guard: settings.guard_dir.clone(),
         guard_copies: settings.guard_copies.clone(),
         data_key: data_key(settings)?,
+        index: settings.index,
         disk: disk.unwrap_or_else(ledger::RealDisk::shared),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),

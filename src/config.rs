@@ -59,6 +59,9 @@ pub struct Settings {
     /// It changes by `evidenced ledger rewrap`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_key: Option<SecretRef>,
+    /// What keeps the index, the copy of the ledger that pages and API read: `sled` or `redb`. Both hold the same rows; redb
+    /// takes less room and memory. After a change the next start builds the index again from the ledger; nothing is lost.
+    pub index: store::index::Engine,
     /// The ledger.
     pub ledger: LedgerSettings,
     /// Outside authorities that date the ledger (RFC 3161), so that nobody has to take the operator's word for when
@@ -200,6 +203,7 @@ impl Default for Settings {
             guard_dir: None,
             guard_copies: Vec::new(),
             data_key: None,
+            index: store::index::Engine::default(),
             ledger: LedgerSettings::default(),
             anchors: Vec::new(),
             witnesses: Vec::new(),

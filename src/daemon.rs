@@ -143,6 +143,7 @@ impl Daemon {
                 return Err(StoreError::Stopped(why.to_owned()));
             }
             let now = self.clock.now();
+            self.blocking(|daemon| daemon.store.mend_index()).await?;
             self.look_for_room(now).await?;
             self.notice_steps(&mut steps, &mut streams, now).await?;
             if now.since(concluded) >= CONCLUDE_EVERY {

@@ -117,8 +117,8 @@ async fn put_in_force(daemon: &Arc<Daemon>, loaded: Arc<Loaded>, stop: &Cancella
         Ok(Some(())) => {
             if at_start(&daemon.loaded().settings) != at_start(&loaded.settings) {
                 tracing::warn!(
-                    "addresses, folders of data and guard, the data key, the way to the network, log and telemetry are read at \
-                     the start only: restart to change them"
+                    "addresses, folders of data and guard, the data key, the index, the way to the network, log and telemetry are \
+                     read at the start only: restart to change them"
                 );
             }
             daemon.reload(loaded).await;
@@ -132,8 +132,11 @@ async fn put_in_force(daemon: &Arc<Daemon>, loaded: Arc<Loaded>, stop: &Cancella
 
 /// What is read at the start only, as one text to compare.
 fn at_start(settings: &Settings) -> String {
-    let Settings { data, guard_dir, guard_copies, data_key, web, health, log, telemetry, network, .. } = settings;
-    format!("{data:?} {guard_dir:?} {guard_copies:?} {data_key:?} {web:?} {health:?} {log:?} {telemetry:?} {network:?}")
+    let Settings { data, guard_dir, guard_copies, data_key, index, web, health, log, telemetry, network, .. } =
+        settings;
+    format!(
+        "{data:?} {guard_dir:?} {guard_copies:?} {data_key:?} {index:?} {web:?} {health:?} {log:?} {telemetry:?} {network:?}"
+    )
 }
 
 /// Lets people in by the token as it lies in its file now; or says why the last one still counts.

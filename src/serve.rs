@@ -49,6 +49,10 @@ impl Backend for Window {
         self.0.room.missing().map_or(Ok(()), |missing| Err(nearly_full(missing)))
     }
 
+    fn rebuilding(&self) -> bool {
+        self.0.store.index_damage().is_some()
+    }
+
     fn metrics(&self) -> Result<String, String> {
         watch::look(&self.0).map_err(|error| in_full(&error))?;
         self.0.metrics.text()

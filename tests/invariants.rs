@@ -49,6 +49,7 @@ fn store(data: &Path) -> Store {
         guard: None,
         guard_copies: vec![],
         data_key: None,
+        index: store::index::Engine::default(),
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(slot(100).0.millis()))),
         random: Arc::new(Counting(AtomicU64::new(1))),

@@ -23,6 +23,7 @@ organisation: Acme Ltd
 #data_key:
   #file: /run/secrets/evidenced-data-key
   #env: EVIDENCED_DATA_KEY
+#index: sled
 #ledger:
   #origin: evidenced/acme-ltd
 #anchors:
@@ -94,6 +95,7 @@ const REPEATED: &[&str] = &[
     "organisation",
     "data",
     "guard_dir",
+    "index",
     "checks_dir",
     "frameworks_dir",
     "ledger.origin",

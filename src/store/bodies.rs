@@ -87,14 +87,15 @@ impl BodyStore {
         Ok(Fresh { end, ..std::mem::take(&mut self.fresh) })
     }
 
-    /// The changes that teach the index what lies in the packs from `from` on; `each` takes them batch by batch.
+    /// The changes that teach the index what lies in the packs from `from` on; `each` takes them batch by batch, and is
+    /// told of how many bodies they speak.
     pub(crate) fn scan(
         &mut self,
         subjects: &Subjects,
         from: Option<Location>,
-        mut each: impl FnMut(Vec<Op>) -> Result<(), IndexError>,
+        mut each: impl FnMut(u64, Vec<Op>) -> Result<(), IndexError>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let mut ops = Vec::new();
+        let (mut ops, mut bodies) = (Vec::new(), 0);
         let mut scan = self.packs.scan(from.unwrap_or_default())?;
         while let Some(found) = scan.next() {
             let (commitment, location) = found?;
@@ -108,12 +109,14 @@ impl BodyStore {
                 Err(error) => return Err(error.into()),
             }
             ops.push(place_op(&commitment.0, &location));
+            bodies += 1;
             if ops.len() >= crate::index::GREATEST_BATCH - 2 {
-                each(std::mem::take(&mut ops))?;
+                each(std::mem::take(&mut bodies), std::mem::take(&mut ops))?;
             }
         }
-        ops.push(Op::Put(key::PACKS.to_vec(), location_to(&self.packs.end())));
-        each(ops)?;
+        // What is not durable yet was not seen here, and is told to the index when it is.
+        ops.push(Op::Put(key::PACKS.to_vec(), location_to(&scan.position())));
+        each(bodies, ops)?;
         Ok(())
     }
 

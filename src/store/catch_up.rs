@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use domain::Timestamp;
 use domain::entry::{Fact, Genesis, TreeHead};
-use ledger::{Checkpoint, Location, Reader, SignedCheckpoint};
+use ledger::{Checkpoint, Frontier, Location, Progress, Reader, SignedCheckpoint, leaf_hash};
 
 use crate::bodies::BodyStore;
 use crate::fold;
@@ -28,16 +28,27 @@ pub(crate) fn catch_up(
     reader: &Reader,
     bodies: &mut BodyStore,
     subjects: &Subjects,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<u64, IndexError> {
     let failed = |e: AnyError| IndexError(e.to_string());
     let from =
         index.get(key::PACKS)?.map(|bytes| location_from(&bytes)).transpose().map_err(|e| failed(Box::new(e)))?;
-    bodies.scan(subjects, from, |ops| index.apply(ops)).map_err(failed)?;
-    catch_up_entries(index, reader).map_err(failed)
+    let mut done = 0;
+    let taken = bodies.scan(subjects, from, |bodies, ops| {
+        done += bodies;
+        progress(Progress::Bodies { done });
+        index.apply(ops)
+    });
+    taken.map_err(failed)?;
+    catch_up_entries(index, reader, progress).map_err(failed)
 }
 
 /// Folds the entries that the index has not seen.
-pub(crate) fn catch_up_entries(index: &dyn Index, reader: &Reader) -> Result<u64, AnyError> {
+pub(crate) fn catch_up_entries(
+    index: &dyn Index,
+    reader: &Reader,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64, AnyError> {
     let size = reader.size()?;
     let watermark: Option<Watermark> = fold::get(index, key::WATERMARK)?;
     let start = match &watermark {
@@ -55,19 +66,27 @@ pub(crate) fn catch_up_entries(index: &dyn Index, reader: &Reader) -> Result<u64
         }
     };
     let mut at = watermark.map(|mark| mark.at).unwrap_or_default();
+    // From the beginning the tree grows along; from anywhere else it is known only to the reader.
+    let mut tree = (start == 0).then(Frontier::new);
     let mut next = start;
+    let mut entries = reader.entries(start, size)?;
     while next < size {
         let end = size.min(next + FOLD_AT_ONCE);
         let mut overlay = Overlay::new(index);
-        for (number, bytes) in (next..end).zip(reader.entries(next, end)?) {
-            let entry = parse_entry(number, &bytes?)?;
+        for (number, bytes) in (next..end).zip(entries.by_ref()) {
+            let bytes = bytes?;
+            if let Some(tree) = &mut tree {
+                tree.push(leaf_hash(&bytes));
+            }
+            let entry = parse_entry(number, &bytes)?;
             at = at.max(entry.at);
             let ops = fold::fold(&overlay, number, &entry)?;
             overlay.take(ops);
         }
-        let head = TreeHead { size: end, root: hex::encode(reader.root(end)?.0) };
-        overlay.commit(&Watermark { version: VERSION, head, at })?;
+        let root = tree.as_ref().map_or_else(|| reader.root(end), |tree| Ok(tree.root()))?;
+        overlay.commit(&Watermark { version: VERSION, head: TreeHead { size: end, root: hex::encode(root.0) }, at })?;
         next = end;
+        progress(Progress::Entries { done: next - start, total: size - start });
     }
     Ok(size - start)
 }

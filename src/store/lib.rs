@@ -18,10 +18,12 @@ mod keys;
 mod layout;
 mod offline;
 mod open_index;
+mod opening;
 mod pace;
 mod plan;
 mod record;
 mod subjects;
+mod watched;
 mod writer;
 
 pub use anchors::Dated;

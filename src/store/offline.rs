@@ -63,7 +63,7 @@ impl Offline {
         let index = Arc::new(MemoryIndex::default());
         // Subjects and packs are read after the head they must cover: what is appended meanwhile does no harm.
         let head = catch_up::head(&reader)?;
-        catch_up::catch_up_entries(index.as_ref(), &reader).map_err(failed)?;
+        catch_up::catch_up_entries(index.as_ref(), &reader, &mut |_| {}).map_err(failed)?;
         let mut packs = BodyReader::open(&layout.bodies());
         for found in packs.scan(Default::default()).map_err(|e| failed(e.into()))? {
             let (commitment, location) = found.map_err(|e| failed(e.into()))?;

@@ -5,32 +5,40 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use ledger::Reader;
+use ledger::{Progress, Reader};
 
 use crate::bodies::BodyStore;
 use crate::catch_up;
-use crate::index::{self, Index, SledIndex};
+use crate::index::{Engine, Index, IndexError, Summed};
 use crate::layout::Layout;
 use crate::subjects::Subjects;
 use crate::writer::Recovered;
 
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What an index is made from, and by which engine.
+pub(crate) struct Sources<'a> {
+    pub(crate) engine: Engine,
+    pub(crate) layout: &'a Layout,
+    pub(crate) reader: &'a Reader,
+    pub(crate) bodies: &'a mut BodyStore,
+    pub(crate) subjects: &'a Subjects,
+    /// Told how far it is, now and then.
+    pub(crate) progress: &'a mut dyn FnMut(Progress),
+}
+
 /// The index as it lies there, brought up to date; or, where anything is wrong with it, one that is built again.
-pub(crate) fn open_index(
-    layout: &Layout,
-    reader: &Reader,
-    (bodies, subjects): (&mut BodyStore, &Subjects),
-    recovered: &mut Recovered,
-) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
-    let opened = SledIndex::open(&layout.index()).and_then(|index| {
-        index::read_through(&index)?;
-        let folded = catch_up::catch_up(&index, reader, bodies, subjects)?;
+pub(crate) fn open_index(mut sources: Sources<'_>, recovered: &mut Recovered) -> Result<Arc<dyn Index>, AnyError> {
+    let opened = sources.engine.open(&sources.layout.index()).and_then(|index| {
+        let index = Summed::open(index)?;
+        let folded = catch_up(&index, &mut sources)?;
         Ok((index, folded))
     });
     match opened {
         Ok((index, folded)) => {
             recovered.folded = folded;
             // A ledger that was just begun has one entry; with more, there was an index once.
-            if folded > 1 && reader.size()? == folded {
+            if folded > 1 && sources.reader.size()? == folded {
                 recovered.notes.push("the index held nothing: the index is built again from the ledger".to_owned());
             }
             Ok(Arc::new(index))
@@ -39,27 +47,29 @@ pub(crate) fn open_index(
             recovered
                 .notes
                 .push(format!("the index cannot be used: {error}; the index is built again from the ledger"));
-            rebuild_index(layout, reader, (bodies, subjects), recovered)
+            let (index, folded) = rebuild_index(sources)?;
+            recovered.folded = folded;
+            Ok(index)
         }
     }
 }
 
-/// Puts the old index aside, builds a new one, and lets the old one go.
-pub(crate) fn rebuild_index(
-    layout: &Layout,
-    reader: &Reader,
-    (bodies, subjects): (&mut BodyStore, &Subjects),
-    recovered: &mut Recovered,
-) -> Result<Arc<dyn Index>, Box<dyn std::error::Error + Send + Sync>> {
+/// Puts the old index aside, builds a new one, and lets the old one go. Gives also how many entries were folded.
+pub(crate) fn rebuild_index(mut sources: Sources<'_>) -> Result<(Arc<dyn Index>, u64), AnyError> {
+    let layout = sources.layout;
     let (current, aside) = (layout.index(), layout.data().join("index.broken"));
     remove(&aside)?;
     if current.exists() {
         fs::rename(&current, &aside)?;
     }
-    let index = SledIndex::open(&current)?;
-    recovered.folded = catch_up::catch_up(&index, reader, bodies, subjects)?;
+    let index = Summed::open(sources.engine.open(&current)?)?;
+    let folded = catch_up(&index, &mut sources)?;
     remove(&aside)?;
-    Ok(Arc::new(index))
+    Ok((Arc::new(index), folded))
+}
+
+fn catch_up(index: &dyn Index, sources: &mut Sources<'_>) -> Result<u64, IndexError> {
+    catch_up::catch_up(index, sources.reader, sources.bodies, sources.subjects, sources.progress)
 }
 
 /// Removes what was put aside, whatever stood there.

@@ -505,6 +505,8 @@ pub mod key {
 
     /// How far the packs have been read into the index.
     pub const PACKS: &[u8] = b"m/packs";
+    /// The sum over all rows but this one.
+    pub(crate) const SUM: &[u8] = b"m/sum";
 }
 
 #[cfg(test)]

@@ -10,155 +10,29 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
-use domain::{BodyId, Clock, Pseudonym, ResourceKey, Slot, StreamId, Timestamp, in_full};
-use ledger::{AppendError, Bodies, BodyError, DataKey, GuardPlaces, Log, Reader, Seal, SharedDisk, SigningKey};
+use domain::{BodyId, Pseudonym, ResourceKey, StreamId, Timestamp, in_full};
+use ledger::{AppendError, Bodies, BodyError, Log, Progress, Reader, Seal, SigningKey};
 
 use crate::bodies::{BodyStore, Fresh, PutError};
 use crate::data_key::nonce_of;
-use crate::index::{Index, IndexError, MemoryIndex};
+use crate::index::{Index, IndexError};
 use crate::keys::write_secret;
 use crate::layout::Layout;
-use crate::open_index::{open_index, rebuild_index};
+use crate::open_index::{Sources, open_index, rebuild_index};
 use crate::pace::Pace;
 use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{StreamRow, Watermark, key};
 use crate::subjects::{KeyError, Owner, Subjects};
+use crate::watched::Watched;
 use crate::{catch_up, data_key, fold, keys};
 
-/// Gives random bytes, for salts and keys.
-pub trait Random: Send + Sync {
-    /// 32 fresh bytes, or why there are none.
-    fn bytes(&self) -> Result<[u8; 32], String>;
-}
-
-/// What a store is opened with.
-pub struct Options {
-    /// The data directory.
-    pub data: PathBuf,
-    /// Where the high-water mark is kept, when not in the data directory: it should be another volume.
-    pub guard: Option<PathBuf>,
-    /// Further places of the mark, on other volumes still.
-    pub guard_copies: Vec<PathBuf>,
-    /// The data key, when it does not lie in the folder of keys.
-    pub data_key: Option<DataKey>,
-    /// The disk; tests hand in one that fails.
-    pub disk: SharedDisk,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Random bytes.
-    pub random: Arc<dyn Random>,
-}
-
-impl Options {
-    /// Where the mark is kept.
-    pub(crate) fn guard_places(&self) -> GuardPlaces {
-        let guard = self.guard.clone().unwrap_or_else(|| Layout::new(&self.data).guard());
-        GuardPlaces { guard, copies: self.guard_copies.clone() }
-    }
-}
-
-/// Where a fact was recorded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Receipt {
-    /// Its entry.
-    pub entry: u64,
-    /// Its time in the ledger.
-    pub at: Timestamp,
-    /// `false` when it had been recorded before, and nothing was written now.
-    pub fresh: bool,
-}
-
-/// A fact was not recorded.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The disk has less room than the low-water mark. Nothing was written; try again once there is room.
-    #[error("the disk is nearly full: {0}")]
-    DiskFull(String),
-    /// The slot, or part of the range, has an outcome already.
-    #[error("{stream} has an outcome for {slot} already, in #{entry}")]
-    SlotTaken {
-        /// The stream.
-        stream: StreamId,
-        /// The slot in question.
-        slot: Slot,
-        /// The entry that holds its outcome.
-        entry: u64,
-    },
-    /// The fact cannot be written as an entry.
-    #[error("cannot be written as an entry: {0}")]
-    Unwritable(String),
-    /// The store stopped, and why. The process should exit and start again.
-    #[error("the store has stopped: {0}")]
-    Stopped(String),
-}
-
-/// No ledger was begun.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// There is something there.
-    #[error("{0} already holds a ledger; nothing was changed")]
-    Exists(PathBuf),
-    /// There is something there that is not ours.
-    #[error("{0} is not empty and not a data directory of evidenced; nothing was changed")]
-    NotEmpty(PathBuf),
-    /// The disk, or the system's random numbers.
-    #[error("cannot make the data directory {path}")]
-    Failed {
-        /// The data directory.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// The store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// There is no ledger.
-    #[error("no ledger in {0}: if this is a new installation, run `evidenced init`; if not, a volume is not mounted")]
-    NotInitialised(PathBuf),
-    /// It is older than what is known of it, or another one. Reading it goes on; nothing is signed.
-    #[error(
-        "the ledger in {path} is not as long as it was, or not the same: nothing is signed. Put the newest copy back in its \
-         place; if that is lost for good, end this ledger and begin its continuation: evidenced ledger close --because '…'"
-    )]
-    Older {
-        /// The data directory.
-        path: PathBuf,
-        /// What disagrees.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A closing was begun.
-    #[error("the ledger in {0} is being closed: bring it to its end with `evidenced ledger close` again")]
-    Closing(PathBuf),
-    /// A file cannot be read or written.
-    #[error("cannot open the data directory {path}")]
-    Failed {
-        /// The data directory.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// What opening had to do.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Recovered {
-    /// In words, one line per thing: an unsigned tail that was finished or dropped, an index that was built again.
-    pub notes: Vec<String>,
-    /// Entries folded into the index.
-    pub folded: u64,
-}
+pub use crate::opening::{InitError, OpenError, Options, Random, Receipt, Recovered, StoreError};
 
 /// The store of a running daemon: the only one who may write to its data directory.
 pub struct Store {
@@ -170,7 +44,7 @@ pub struct Store {
 struct Shared {
     layout: Layout,
     options: Options,
-    index: RwLock<Arc<dyn Index>>,
+    index: Watched,
     bodies: Mutex<BodyStore>,
     subjects: Mutex<Subjects>,
     reader: Reader,
@@ -244,6 +118,11 @@ impl Store {
 
     /// Opens the store: recovers the ledger, reads what the packs hold, brings the index up to date or builds it again.
     pub fn open(options: Options) -> Result<(Store, Recovered), OpenError> {
+        Store::open_telling(options, &mut |_| {})
+    }
+
+    /// Like [`Store::open`]; `progress` is told how far the index is while it is brought up to date.
+    pub fn open_telling(options: Options, progress: &mut dyn FnMut(Progress)) -> Result<(Store, Recovered), OpenError> {
         let layout = Layout::new(&options.data);
         if layout.closing().exists() {
             return Err(OpenError::Closing(options.data));
@@ -252,7 +131,7 @@ impl Store {
             return Err(OpenError::NotInitialised(options.data));
         }
         let path = options.data.clone();
-        Store::open_at(layout, options).map_err(|source| match source.downcast_ref::<ledger::OpenError>() {
+        Store::open_at(layout, options, progress).map_err(|source| match source.downcast_ref::<ledger::OpenError>() {
             Some(
                 ledger::OpenError::RolledBack { .. }
                 | ledger::OpenError::Diverged { .. }
@@ -266,6 +145,7 @@ impl Store {
     fn open_at(
         layout: Layout,
         options: Options,
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<(Store, Recovered), Box<dyn std::error::Error + Send + Sync>> {
         let mut recovered = Recovered::default();
         let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
@@ -290,13 +170,21 @@ impl Store {
         let data_key = data_key::find(&layout, options.data_key.as_ref())?;
         let subjects = Subjects::open(options.disk.clone(), &layout, &data_key, true)?;
         let mut bodies = BodyStore::open(options.disk.clone(), &layout.bodies(), &subjects)?;
-        let index = open_index(&layout, &reader, (&mut bodies, &subjects), &mut recovered)?;
+        let sources = Sources {
+            engine: options.index,
+            layout: &layout,
+            reader: &reader,
+            bodies: &mut bodies,
+            subjects: &subjects,
+            progress,
+        };
+        let index = open_index(sources, &mut recovered)?;
         let head = head_of(&reader)?;
         let last_at = catch_up::last_time(index.as_ref())?;
         let shared = Arc::new(Shared {
             layout,
             options,
-            index: RwLock::new(index),
+            index: Watched::new(index),
             bodies: Mutex::new(bodies),
             subjects: Mutex::new(subjects),
             reader,
@@ -397,10 +285,17 @@ impl Store {
                 let nonce = nonce_of(self.shared.options.random.as_ref()).map_err(KeyError::Random)?;
                 Ok((Seal { owners, nonce }, random().map_err(KeyError::Random)?))
             };
-            let index = self.shared.index();
+            let index = self.shared.index.get();
             lock(&self.shared.bodies).put(index.as_ref(), body, sought.digest(body), lines, seal)
         };
-        put().map_err(|error| match error {
+        let kept = match put() {
+            Err(PutError::Index(error)) => {
+                self.mend(&error)?;
+                put()
+            }
+            kept => kept,
+        };
+        kept.map_err(|error| match error {
             PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
             error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),
         })
@@ -420,7 +315,36 @@ impl Store {
 
     /// Where a stream stands.
     pub fn stream_row(&self, stream: &StreamId) -> Result<StreamRow, StoreError> {
-        fold::stream_row(self.shared.index().as_ref(), stream).map_err(|e| self.shared.stop(e.to_string()))
+        let row = || fold::stream_row(self.shared.index.get().as_ref(), stream);
+        let row = match row() {
+            Err(error) => {
+                self.mend(&error)?;
+                row()
+            }
+            row => row,
+        };
+        row.map_err(|e| self.shared.stop(e.to_string()))
+    }
+
+    /// What was met in the index, until it is built again.
+    pub fn index_damage(&self) -> Option<String> {
+        self.shared.index.damage()
+    }
+
+    /// Builds the index again when somebody met damage in it; says whether it was so.
+    pub fn mend_index(&self) -> Result<bool, StoreError> {
+        let damaged = self.shared.index.damage().is_some();
+        if damaged {
+            // The writer looks after the index before anything else, also where there is nothing to write.
+            self.record_together(|_| Vec::new())?;
+        }
+        Ok(damaged)
+    }
+
+    /// Has the index built again, in which an error was met.
+    fn mend(&self, error: &IndexError) -> Result<(), StoreError> {
+        self.shared.index.suspect(error);
+        self.mend_index().map(|_| ())
     }
 
     /// Why the store has stopped, once it has.
@@ -431,6 +355,16 @@ impl Store {
     /// The layout of the data directory.
     pub fn layout(&self) -> &Layout {
         &self.shared.layout
+    }
+
+    /// What it was opened with.
+    pub(crate) fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// The keys of records.
+    pub(crate) fn record_keys(&self) -> Arc<ledger::KeyStore> {
+        lock(&self.shared.subjects).keys().clone()
     }
 
     fn alive(&self) -> Result<(), StoreError> {
@@ -453,7 +387,7 @@ impl Drop for Store {
 
 impl Read for Store {
     fn index(&self) -> Arc<dyn Index> {
-        self.shared.index()
+        self.shared.index.get()
     }
 
     fn head(&self) -> Result<Head, ReadError> {
@@ -469,7 +403,7 @@ impl Read for Store {
     }
 
     fn body(&self, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
-        lock(&self.shared.bodies).get(self.shared.index().as_ref(), id)
+        lock(&self.shared.bodies).get(self.shared.index.get().as_ref(), id)
     }
 
     fn resource(&self, pseudonym: &Pseudonym) -> Option<ResourceKey> {
@@ -482,10 +416,6 @@ impl Read for Store {
 }
 
 impl Shared {
-    fn index(&self) -> Arc<dyn Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Ends the store; the first reason counts.
     fn stop(&self, why: String) -> StoreError {
         let why = self.stopped.get_or_init(|| {
@@ -525,12 +455,15 @@ impl Writer {
         }
         let mut plan = Plan::new(self.log.size());
         let mut answers = Vec::with_capacity(jobs.len());
+        // An index that cannot be built again ends the store, and every job below is told so.
+        drop(self.mend());
         for job in jobs {
-            let planned = self.plan(&mut plan, job.facts);
+            let planned = self.planned(&mut plan, job.facts);
             answers.push((job.answer, planned));
         }
         let shared = self.shared.clone();
-        if let Err(error) = shared.pace.of(|| self.append(&plan)) {
+        // What an index costs that has to be built again says nothing of the disk's pace.
+        if let Err(error) = shared.pace.of(|| self.append(&plan)).and_then(|()| self.mend()) {
             for (answer, _) in answers {
                 drop(answer.send(Err(error.clone())));
             }
@@ -542,34 +475,53 @@ impl Writer {
         }
     }
 
-    /// Decides what becomes of one job's facts; what is refused leaves no trace in the plan.
-    fn plan(&mut self, plan: &mut Plan, make: Make) -> Result<Vec<Receipt>, StoreError> {
-        let index = self.shared.index();
+    /// Decides what becomes of one job's facts; an index that is in the way is built again.
+    fn planned(&mut self, plan: &mut Plan, make: Make) -> Result<Vec<Receipt>, StoreError> {
+        if let Some(why) = self.shared.stopped.get() {
+            return Err(StoreError::Stopped(why.clone()));
+        }
+        let facts = make(plan.next());
+        let planned = match self.plan(plan, &facts) {
+            Err(PlanError::Index(error)) => {
+                self.shared.index.suspect(&error);
+                self.mend()?;
+                self.plan(plan, &facts)
+            }
+            planned => planned,
+        };
+        planned.map_err(|error| match error {
+            PlanError::Index(error) => self.shared.stop(error.to_string()),
+            PlanError::Refused(error) => error,
+        })
+    }
+
+    /// What is refused leaves no trace in the plan.
+    fn plan(&mut self, plan: &mut Plan, facts: &[Fact]) -> Result<Vec<Receipt>, PlanError> {
+        let index = self.shared.index.get();
         let mut receipts = Vec::new();
         let mut part = Plan::new(plan.next());
-        for fact in make(plan.next()) {
-            if let Some(earlier) = self.recorded_before(index.as_ref(), plan, &part, &fact)? {
+        for fact in facts {
+            if let Some(earlier) = self.recorded_before(index.as_ref(), plan, &part, fact)? {
                 receipts.push(earlier);
                 if receipts.len() == 1 {
                     return Ok(receipts);
                 }
                 continue;
             }
-            if let Some((stream, first, last)) = slots_of(&fact) {
-                let taken =
-                    settled(index.as_ref(), stream, first, last).map_err(|e| self.shared.stop(e.to_string()))?;
+            if let Some((stream, first, last)) = slots_of(fact) {
+                let taken = settled(index.as_ref(), stream, first, last)?;
                 let taken =
                     taken.or_else(|| plan.settled(stream, first, last)).or_else(|| part.settled(stream, first, last));
                 if let Some((slot, entry)) = taken {
-                    return Err(StoreError::SlotTaken { stream: stream.clone(), slot, entry });
+                    return Err(StoreError::SlotTaken { stream: stream.clone(), slot, entry }.into());
                 }
             }
             let at = self.shared.options.clock.now().max(self.last_at);
-            let entry = Entry { v: VERSION, at, fact };
+            let entry = Entry { v: VERSION, at, fact: fact.clone() };
             let bytes = crate::record::canonical(&entry)?.into_bytes();
             if bytes.len() > GREATEST_SIZE {
                 let kind = entry.fact.kind();
-                return Err(StoreError::Unwritable(format!("a {kind} entry of {} bytes", bytes.len())));
+                return Err(StoreError::Unwritable(format!("a {kind} entry of {} bytes", bytes.len())).into());
             }
             self.last_at = at;
             receipts.push(Receipt { entry: part.next(), at, fresh: true });
@@ -585,12 +537,12 @@ impl Writer {
         plan: &Plan,
         part: &Plan,
         fact: &Fact,
-    ) -> Result<Option<Receipt>, StoreError> {
+    ) -> Result<Option<Receipt>, PlanError> {
         let Some(once) = fact.once() else { return Ok(None) };
         if let Some(number) = plan.once.get(&once).or_else(|| part.once.get(&once)) {
             return Ok(Some(Receipt { entry: *number, at: self.last_at, fresh: false }));
         }
-        let known = index.get(&key::once(&once)).map_err(|e| self.shared.stop(e.to_string()))?;
+        let known = index.get(&key::once(&once))?;
         let Some(number) = known.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))) else {
             return Ok(None);
         };
@@ -624,16 +576,14 @@ impl Writer {
             tracing::warn!(place = %place.display(), why, "this place of the guard is out of reach until the next start");
         }
         self.lost_guards = self.log.unreachable_guards().len();
-        let indexed = self.index(plan, fresh);
-        if let Err(error) = indexed {
-            tracing::warn!(%error, "the index failed and is built again");
-            self.rebuild().map_err(|e| shared.stop(format!("the index could not be built again: {e}")))?;
+        if let Err(error) = self.index(plan, fresh) {
+            self.shared.index.suspect(&error);
         }
         Ok(())
     }
 
     fn index(&self, plan: &Plan, fresh: Fresh) -> Result<(), IndexError> {
-        let index = self.shared.index();
+        let index = self.shared.index.get();
         catch_up::apply_bodies(index.as_ref(), fresh.ops())?;
         let signed = self.log.head().ok_or_else(|| IndexError("the ledger has no checkpoint".into()))?;
         let head = catch_up::tree_head(&signed.checkpoint);
@@ -647,19 +597,54 @@ impl Writer {
         Ok(())
     }
 
-    fn rebuild(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// Builds the index again when somebody met damage in it.
+    fn mend(&self) -> Result<(), StoreError> {
+        let Some(why) = self.shared.index.damage() else { return Ok(()) };
+        tracing::warn!(why, "the index failed: the index is built again from the ledger");
+        let folded =
+            self.rebuild().map_err(|e| self.shared.stop(format!("the index could not be built again: {e}")))?;
+        tracing::info!(entries = folded, "the index is built again");
+        Ok(())
+    }
+
+    fn rebuild(&self) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
         let shared = &self.shared;
-        let memory: Arc<dyn Index> = Arc::new(MemoryIndex::default());
-        // The broken one is let go first: sled holds a lock on its folder.
-        *shared.index.write().unwrap_or_else(PoisonError::into_inner) = memory;
-        let mut recovered = Recovered::default();
+        // The broken one is let go first: there is a lock on its folder.
+        let building = shared.index.building();
         // The same order as when a body is kept anew: bodies, then names.
         let mut bodies = lock(&shared.bodies);
         let subjects = lock(&shared.subjects);
-        let index = rebuild_index(&shared.layout, &shared.reader, (&mut bodies, &subjects), &mut recovered)?;
-        *shared.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        let (index, folded) = rebuild_index(Sources {
+            engine: shared.options.index,
+            layout: &shared.layout,
+            reader: &shared.reader,
+            bodies: &mut bodies,
+            subjects: &subjects,
+            progress: &mut |progress| building.is_at(progress),
+        })?;
+        shared.index.put(index);
         *shared.head.write().unwrap_or_else(PoisonError::into_inner) = head_of(&shared.reader)?;
-        Ok(())
+        Ok(folded)
+    }
+}
+
+/// Why a job's facts are not written.
+enum PlanError {
+    /// The index failed, so that it is not known whether they may be.
+    Index(IndexError),
+    /// They are refused.
+    Refused(StoreError),
+}
+
+impl From<IndexError> for PlanError {
+    fn from(error: IndexError) -> Self {
+        PlanError::Index(error)
+    }
+}
+
+impl From<StoreError> for PlanError {
+    fn from(error: StoreError) -> Self {
+        PlanError::Refused(error)
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use domain::StreamId;
 use query::Query;
 use tokio::sync::Semaphore;
@@ -22,6 +23,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether the store is open and the scheduler runs; otherwise what is amiss, in one line.
     fn ready(&self) -> Result<(), String>;
+
+    /// Whether the index is being built again, so that questions fail for now.
+    fn rebuilding(&self) -> bool {
+        false
+    }
 
     /// The metrics in Prometheus' text format 0.0.4. May wait for the disk.
     fn metrics(&self) -> Result<String, String>;
@@ -82,7 +88,11 @@ impl Asked {
         let done = tokio::task::spawn_blocking(move || {
             let result = work(backend.as_ref());
             drop(turn);
-            result
+            let fails = |problem: &Problem| problem.status == StatusCode::INTERNAL_SERVER_ERROR;
+            match result {
+                Err(problem) if fails(&problem) && backend.rebuilding() => Err(problem.for_now()),
+                result => result,
+            }
         });
         done.await.unwrap_or_else(|error| Err(Problem::broken(&format!("answering broke off: {error}"))))
     }

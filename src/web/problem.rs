@@ -38,6 +38,12 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error, remedy)
     }
 
+    /// The same, where it is known to pass by itself.
+    pub(crate) fn for_now(self) -> Self {
+        let remedy = "ask again in a while; meanwhile evidenced show, list and verify read the ledger itself";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, self.body.error, remedy)
+    }
+
     /// There is no such thing.
     pub(crate) fn unknown(error: impl Into<String>, remedy: impl Into<String>) -> Self {
         Problem::new(StatusCode::NOT_FOUND, error, remedy)

@@ -57,6 +57,7 @@ fn options(data: &Path, minute: i64) -> Options {
         guard: None,
         guard_copies: vec![],
         data_key: None,
+        index: store::index::Engine::default(),
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(slot(minute).0.millis()))),
         random: Arc::new(Counting(AtomicU64::new(minute.unsigned_abs() << 20))),
