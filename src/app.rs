@@ -27,7 +27,7 @@ use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::witnessing::Witnessing;
-use crate::{notify, reload, serve, watch};
+use crate::{notify, reload, scrubbing, serve, watch};
 
 /// What the program calls itself in the ledger.
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
@@ -339,6 +339,15 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, hangup, stop.clone()));
     let watching = tokio::spawn(watch::keep_looking(daemon.clone(), stop.clone()));
     let signals = tokio::spawn(ending.wait(stop.clone(), until_stdin_ends));
+    let scrubbing = tokio::spawn({
+        let (daemon, stop) = (daemon.clone(), stop.clone());
+        async move {
+            let scrubbed = scrubbing::keep_scrubbed(daemon, stop.clone()).await;
+            // It ends early only when the store has stopped.
+            stop.cancel();
+            scrubbed
+        }
+    });
     // Telling ends early only when the store has stopped or nobody can be told; then deciding ends as well, in order.
     let told = tokio::spawn({
         let stop = stop.clone();
@@ -366,7 +375,9 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     stop.cancel();
     let told = tokio::time::timeout(Duration::from_secs(2), told).await;
     let witnessed = tokio::time::timeout(Duration::from_secs(2), witnessing).await;
+    let scrubbed = tokio::time::timeout(Duration::from_secs(2), scrubbing).await;
     let decided = decided.and(witnessed.ok().and_then(Result::ok).unwrap_or(Ok(())));
+    let decided = decided.and(scrubbed.ok().and_then(Result::ok).unwrap_or(Ok(())));
     // What the last runs recorded is dated too, as long as the store takes it.
     if let (Ok(()), Ok(Ok(anchoring))) = (&decided, anchoring.await) {
         anchoring.at_the_end().await;

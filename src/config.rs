@@ -70,6 +70,8 @@ pub struct Settings {
     /// Witnesses (C2SP tlog-witness): others who remember how far the ledger was, and cosign what continues it. One that has
     /// seen more than is here shows that an older copy is in its place, and nothing is recorded.
     pub witnesses: Vec<WitnessSettings>,
+    /// The scrub, which reads everything that is kept again, so that damage is found while a whole copy still exists.
+    pub scrub: ScrubSettings,
     /// When collectors run, where neither the collector nor its source says otherwise.
     pub schedules: Schedules,
     /// What to watch, by kind.
@@ -108,6 +110,19 @@ pub struct LedgerSettings {
     /// organisation, `evidenced/acme-ltd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+}
+
+/// The scrub.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScrubSettings {
+    /// How often it reads everything: `1s` to `90d`, from the beginning of one pass to that of the next. What is damaged
+    /// is named in the ledger and told at once; nothing is put right. `evidenced doctor` says when it was through last.
+    #[schemars(with = "String")]
+    pub every: Duration,
+    /// How many MiB it reads in a second at most: 1 to 1024.
+    #[schemars(range(min = 1, max = 1024))]
+    pub mib_per_second: u32,
 }
 
 /// When collectors run.
@@ -207,6 +222,7 @@ impl Default for Settings {
             ledger: LedgerSettings::default(),
             anchors: Vec::new(),
             witnesses: Vec::new(),
+            scrub: ScrubSettings::default(),
             schedules: Schedules::default(),
             sources: connectors::Sources::default(),
             alerts: alerts::Settings::default(),
@@ -232,6 +248,12 @@ impl Default for WebSettings {
 impl Default for HealthSettings {
     fn default() -> Self {
         HealthSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, HEALTH_PORT)) }
+    }
+}
+
+impl Default for ScrubSettings {
+    fn default() -> Self {
+        ScrubSettings { every: Duration::from_secs(7 * 86_400), mib_per_second: 8 }
     }
 }
 

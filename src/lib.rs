@@ -18,6 +18,7 @@ pub mod reload;
 pub mod replay;
 pub mod room;
 pub mod schedule;
+pub mod scrubbing;
 pub mod serve;
 pub mod telemetry;
 pub mod trouble;

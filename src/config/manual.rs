@@ -35,6 +35,9 @@ organisation: Acme Ltd
   #- key: witness.example.com/w1+2fdecb4e+BDKSVmNL4UaQWMwXsJcUq+iLiz7lZhyjU60nd1hmrbn/
     #url: https://witness.example.com
     #every: 5m
+#scrub:
+  #every: 7d
+  #mib_per_second: 8
 schedules:
   zone: Europe/Berlin
   #default: '*/15 * * * *'
@@ -100,6 +103,7 @@ const REPEATED: &[&str] = &[
     "frameworks_dir",
     "ledger.origin",
     "schedules",
+    "scrub",
     "sources.*.name",
     "sources.*.owner",
     "sources.*.schedules",

@@ -288,6 +288,7 @@ fn limits(settings: &Settings, found: &mut Findings<'_>) {
         ("limits.calls", limits.calls, 1_000_000),
         ("limits.pages", limits.pages, 100_000),
         ("limits.answer_mib", limits.answer_mib, 512),
+        ("scrub.mib_per_second", settings.scrub.mib_per_second, 1024),
     ];
     for (path, value, most) in numbers {
         if !(1..=most).contains(&value) {
@@ -296,6 +297,10 @@ fn limits(settings: &Settings, found: &mut Findings<'_>) {
     }
     if !(Duration::from_secs(1)..=Duration::from_secs(6 * 3600)).contains(&limits.run) {
         found.add("limits.run", format!("{} is out of range", limits.run), "1s to 6h");
+    }
+    let every = settings.scrub.every;
+    if !(Duration::from_secs(1)..=Duration::from_secs(90 * 86_400)).contains(&every) {
+        found.add("scrub.every", format!("{every} is out of range"), "1s to 90d");
     }
 }
 

@@ -70,6 +70,10 @@ pub enum Fact {
     Anchor(Anchor),
     /// An authority fell silent, or answers again.
     Silence(Silence),
+    /// Something that was recorded no longer reads as it was written, or does again.
+    Damage(Damage),
+    /// Everything that is kept was read again.
+    Scrub(Scrub),
     /// A witness cosigned a checkpoint.
     Cosigned(Cosigned),
     /// A package was made for somebody to take away.
@@ -118,6 +122,8 @@ impl Fact {
             Fact::Authority(_) => "authority",
             Fact::Anchor(_) => "anchor",
             Fact::Silence(_) => "silence",
+            Fact::Damage(_) => "damage",
+            Fact::Scrub(_) => "scrub",
             Fact::Cosigned(_) => "cosigned",
             Fact::Export(_) => "export",
             Fact::Other => "other",
@@ -287,6 +293,36 @@ pub struct Room {
     /// The entry that said that there was too little, when this one ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_by: Option<u64>,
+}
+
+/// A file of the data directory is not what was written into it, or is again. Nothing is put right by the program: what
+/// was recorded is evidence, and so is its damage.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Damage {
+    /// The file, below the data directory.
+    pub file: String,
+    /// Whether it is damaged from here on (`true`), or was read whole again (`false`).
+    pub lost: bool,
+    /// What was found, in words, by the first damage that was met in it.
+    pub detail: String,
+    /// The entry that said that it was damaged, when this one ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<u64>,
+}
+
+/// Everything that is kept was read again, from its first byte to its last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Scrub {
+    /// When that began.
+    pub began: Timestamp,
+    /// How many entries were read.
+    pub entries: u64,
+    /// How many bodies.
+    pub bodies: u64,
+    /// How many bytes that was.
+    pub bytes: u64,
+    /// How many files were damaged.
+    pub damaged: u64,
 }
 
 /// A step in the change of the ledger's signing key; exactly one of the two is there. Its form is part of the ledger's own

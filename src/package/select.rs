@@ -273,7 +273,7 @@ impl Walk<'_> {
                 }
             }
             Fact::Anchor(anchor) => self.anchors.push(anchor.clone()),
-            Fact::Clock(_) | Fact::Room(_) if self.holds(entry.at) => self.choose(number),
+            Fact::Clock(_) | Fact::Room(_) | Fact::Damage(_) if self.holds(entry.at) => self.choose(number),
             _ => {}
         }
     }

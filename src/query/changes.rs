@@ -148,6 +148,10 @@ impl Query<'_> {
                     view("KEY", "the older signing key is retired".to_owned(), "the newer one signs alone".to_owned())
                 }
             }),
+            Fact::Damage(damage) => {
+                let what = if damage.lost { "DAMAGED" } else { "WHOLE AGAIN" };
+                Some(view(what, damage.file.clone(), damage.detail.clone()))
+            }
             Fact::Silence(silence) => {
                 let what = if silence.lost { "NOT DATED" } else { "DATED AGAIN" };
                 let since = silence.since.to_the_second();

@@ -53,6 +53,9 @@ impl Query<'_> {
         for row in self.trouble_rows()?.into_iter().filter(|row| row.amiss || recent(row.at)) {
             alerts.push(self.trouble_alert(&row)?);
         }
+        for row in self.damages()?.iter().filter(|row| row.lost || recent(row.at)) {
+            alerts.push(self.damage_alert(row)?);
+        }
         for row in self.authorities()? {
             if let Some(silence) = row.silence.as_ref().filter(|silence| silence.lost || recent(silence.at)) {
                 alerts.push(self.silence_alert(&row, silence)?);

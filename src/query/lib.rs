@@ -7,6 +7,7 @@ mod alert;
 mod catalogue;
 mod changes;
 mod controls;
+mod damage;
 mod deviations;
 mod last_rows;
 mod older;

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
-    AnchorRow, AuthorityRow, CoverageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, KeyRow, ObservedRow,
-    RoomRow, RunRow, ScheduleRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, TroubleRow, WitnessRow, key,
+    AnchorRow, AuthorityRow, CoverageRow, DamageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, KeyRow,
+    ObservedRow, RoomRow, RunRow, ScheduleRow, ScrubRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, TroubleRow,
+    WitnessRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -131,6 +132,25 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             };
             put(&mut ops, place, &row)?;
             put_change(&mut ops, number);
+        }
+        Fact::Damage(damage) => {
+            let name = key::damage(&damage.file);
+            let opened: Option<DamageRow> = get(index, &name)?.filter(|_| damage.opened_by.is_some());
+            let row = DamageRow {
+                file: damage.file.clone(),
+                lost: damage.lost,
+                opened_by: opened.as_ref().map_or(number, |row| row.opened_by),
+                since: opened.as_ref().map_or(entry.at, |row| row.since),
+                detail: opened.map_or_else(|| damage.detail.clone(), |row| row.detail),
+                last_entry: number,
+                at: entry.at,
+            };
+            put(&mut ops, name, &row)?;
+            put_change(&mut ops, number);
+        }
+        Fact::Scrub(scrub) => {
+            let row = ScrubRow { entry: number, at: entry.at, scrub: scrub.clone() };
+            put(&mut ops, key::SCRUB.to_vec(), &row)?;
         }
         Fact::Cosigned(cosigned) => {
             let row = WitnessRow { entry: number, at: entry.at, cosigned: cosigned.clone() };

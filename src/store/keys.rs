@@ -115,6 +115,20 @@ pub(crate) fn signers(layout: &Layout, origin: &str) -> Result<Signers, AnyError
     Ok(signers.and(SigningKey::from_seed(origin, &read_secret(&layout.next_signing_key())?)?))
 }
 
+/// Whether the seeds that are there are those of all keys which sign a ledger of more than `size` entries; an error
+/// where they are not.
+pub(crate) fn fit(layout: &Layout, origin: &str, ring: &KeyRing, size: u64) -> Result<(), AnyError> {
+    let next = Some(layout.next_signing_key()).filter(|path| path.exists());
+    let seeds = std::iter::once(layout.signing_key()).chain(next);
+    let keys = seeds.map(|path| Ok(SigningKey::from_seed(origin, &read_secret(&path)?)?.verifier()));
+    let keys = keys.collect::<Result<Vec<_>, AnyError>>()?;
+    // One more than there are: a key at its end signs no longer tree.
+    match ring.at(size + 1).iter().find(|wanted| !keys.contains(wanted)) {
+        None => Ok(()),
+        Some(missing) => Err(format!("the seed of {missing} is not there").into()),
+    }
+}
+
 /// Puts the successor's seed in the place of one that was retired.
 pub(crate) fn finish(layout: &Layout, origin: &str, ring: &KeyRing) -> Result<(), AnyError> {
     let next = layout.next_signing_key();

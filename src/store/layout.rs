@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// anchors/      what outside authorities dated, as files that `openssl ts` reads; made again from the bodies
 /// closed/       ledgers that were ended, by number; the one in `ledger/` continues the last of them
 /// index/        rebuildable; may be deleted while nothing runs
+/// scrub         how far everything was read again; without it that begins anew
 /// control.sock  for commands beside a running daemon
 /// ```
 #[derive(Clone, Debug)]
@@ -93,6 +94,11 @@ impl Layout {
     /// The index.
     pub fn index(&self) -> PathBuf {
         self.data.join("index")
+    }
+
+    /// How far the scrub is.
+    pub fn scrub(&self) -> PathBuf {
+        self.data.join("scrub")
     }
 
     /// The control socket.

@@ -304,6 +304,36 @@ pub struct TroubleRow {
     pub at: Timestamp,
 }
 
+/// A file of the data directory that was found damaged, as the ledger said it last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DamageRow {
+    /// The file, below the data directory.
+    pub file: String,
+    /// It is damaged.
+    pub lost: bool,
+    /// The entry that said so.
+    pub opened_by: u64,
+    /// When that was recorded.
+    pub since: Timestamp,
+    /// What was found, in words, by the entry that opened it.
+    pub detail: String,
+    /// The last entry about it: the same, or the one that ended it.
+    pub last_entry: u64,
+    /// When that was recorded.
+    pub at: Timestamp,
+}
+
+/// The last time that everything was read again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScrubRow {
+    /// The entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The fact as recorded.
+    pub scrub: domain::entry::Scrub,
+}
+
 /// An authority that dates the ledger, as the ledger knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AuthorityRow {
@@ -381,6 +411,10 @@ pub mod key {
     pub const ROOM: &[u8] = b"m/room";
     /// The last change of the signing key.
     pub const SIGNING: &[u8] = b"m/key";
+    /// The last time that everything was read again.
+    pub const SCRUB: &[u8] = b"m/scrub";
+    /// Prefix of all files that were found damaged.
+    pub const DAMAGES: &[u8] = b"x/";
     /// Prefix of all streams.
     pub const STREAMS: &[u8] = b"s/";
     /// Prefix of all deviations.
@@ -397,6 +431,11 @@ pub mod key {
     pub const TROUBLES: &[u8] = b"m/amiss/";
     /// Prefix of all anchors, in the order of their entries.
     pub const ANCHORS: &[u8] = b"o/";
+
+    /// A file that was found damaged.
+    pub fn damage(file: &str) -> Vec<u8> {
+        [DAMAGES, file.as_bytes()].concat()
+    }
 
     /// A fact that may be recorded once only, by its key.
     pub fn once(key: &str) -> Vec<u8> {

@@ -113,6 +113,47 @@ fn an_index_that_is_deleted_cut_or_altered_is_built_again_and_answers_the_same()
 }
 
 #[test]
+fn invariant_10_damage_on_the_disk_is_found_by_the_scrub_of_a_running_daemon_and_people_are_told_until_it_is_mended() {
+    use std::os::unix::fs::FileExt as _;
+
+    let (world, server) = acme();
+    let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", server.url()));
+    let setup = setup.with("scrub: {every: 1s, mib_per_second: 64}\n");
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    daemon.wait("a pass", |api| (!api.facts("scrub").is_empty()).then_some(()));
+    assert!(daemon.api().facts("scrub").iter().all(|pass| pass["damaged"] == 0));
+    // Nobody but the scrub reads the record of the checkpoints while a daemon runs.
+    let log = fs::OpenOptions::new().read(true).write(true).open(setup.data().join("ledger/checkpoints.log")).unwrap();
+    let flip = || {
+        let mut byte = [0];
+        log.read_exact_at(&mut byte, 40).unwrap();
+        log.write_all_at(&[byte[0] ^ 1], 40).unwrap();
+    };
+    flip();
+    let told = |kind: &str, words: &str| {
+        let said = world.received().into_iter().map(|one| one.json());
+        said.filter(|told| told["type"] == kind).find(|told| told["data"]["title"].as_str().unwrap().contains(words))
+    };
+    let named = "ledger/checkpoints.log is not what was written";
+    let alert = daemon.wait("the alert", |_| told("coverage.firing", named));
+    assert_eq!(alert["data"]["severity"], "critical");
+    assert!(alert["data"]["first_action"].as_str().unwrap().contains("evidenced restore --verify"), "{alert}");
+    daemon.wait_for_runs(2);
+    assert_eq!(daemon.api().facts("damage").len(), 1, "it is said once, and collecting goes on");
+    let looked = setup.command(&["doctor"]);
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(looked.status.code() == Some(2) && said.contains(named), "{said}");
+    flip();
+    daemon.wait("its end", |_| told("coverage.resolved", "ledger/checkpoints.log is whole"));
+    let changes: Vec<String> = daemon.api().changes().into_iter().map(|change| change.what).collect();
+    assert!(changes.iter().any(|what| what == "DAMAGED") && changes.iter().any(|what| what == "WHOLE AGAIN"));
+    assert_eq!(daemon.stop().0, Some(0));
+    let (exit, said) = setup.verify();
+    assert_eq!(exit, 0, "{said}");
+}
+
+#[test]
 fn a_second_daemon_on_the_same_data_directory_refuses_at_once_and_says_why() {
     let (_world, server) = acme();
     let setup = Setup::of_world(&server);

@@ -69,9 +69,10 @@ pub(super) fn change(kind: &str, what: &str) -> (&'static str, &'static str) {
         | ("coverage", "READABLE")
         | ("room", "ROOM AGAIN")
         | ("trouble", "RIGHT AGAIN")
+        | ("damage", "WHOLE AGAIN")
         | ("silence", "DATED AGAIN") => GOOD,
         ("deviation", "GONE") => SILENT,
-        ("deviation", _) => BAD,
+        ("deviation" | "damage", _) => BAD,
         ("coverage" | "missed" | "clock" | "room" | "trouble" | "silence", _) => UNSEEN,
         ("finding", "conforming") => GOOD,
         ("finding", "nonconforming") => BAD,
