@@ -150,6 +150,26 @@ pub fn ask_to_record(socket: &Path, export: &ExportAsked) -> anyhow::Result<u64>
     Ok(answer.entry)
 }
 
+/// Asks the daemon behind a control socket how many entries its index holds.
+pub fn ask_for_size(socket: &Path) -> anyhow::Result<u64> {
+    anyhow::ensure!(socket.exists(), "there is no {}", socket.display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Outbound::over_socket(socket)?;
+        let url = "http://localhost/api/v1/overview".parse()?;
+        let answer =
+            client.ask(Method::GET, &url, HeaderMap::new(), bytes::Bytes::new(), Duration::from_secs(10)).await?;
+        if !answer.status().is_success() {
+            let error: web::ErrorBody =
+                serde_json::from_slice(answer.body()).context("an answer that does not read")?;
+            anyhow::bail!("{}", error.error);
+        }
+        let overview: query::Overview =
+            serde_json::from_slice(answer.body()).context("an answer that does not read")?;
+        Ok(overview.ledger.size)
+    })
+}
+
 /// Posts something to the daemon behind a control socket.
 fn ask<T: DeserializeOwned>(socket: &Path, path: &str, what: &impl Serialize) -> anyhow::Result<T> {
     anyhow::ensure!(socket.exists(), "no daemon is running here: there is no {}", socket.display());

@@ -9,6 +9,7 @@ use world::{Fault, Posture, Server, World};
 use crate::support::{Setup, binary, now};
 
 mod demo;
+mod doctor;
 mod wrong;
 
 fn watched(posture: Posture) -> (World, Server, Setup) {

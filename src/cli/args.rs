@@ -56,6 +56,9 @@ pub enum Command {
     List(ListArgs),
     /// Re-derive everything: hashes, signatures, manifests, slots. Needs no key, no daemon, no index
     Verify(VerifyArgs),
+    /// Whether everything is in order for the daemon here: settings, secrets, disk, keys, index, guard, anchors, clock, scrub.
+    /// Changes nothing, contacts nobody outside; 0 when nothing is bad, 2 when something is
+    Doctor,
     /// The ledger itself: its verifier key, and a copy in the form that other people's tools read
     Ledger(LedgerArgs),
     /// Evidence of controls or streams in a period, as a folder that an auditor verifies without this program

@@ -3,6 +3,7 @@
 mod args;
 mod backup;
 mod check;
+mod doctor;
 mod explain;
 mod ledger;
 mod output;
@@ -88,6 +89,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Show(args) => show::show(&cli, args, &out),
         Command::List(args) => show::list(&cli, args, &out),
         Command::Verify(args) => verify::verify(&cli, args, &out),
+        Command::Doctor => doctor::doctor(&cli, &out),
         Command::Ledger(args) => ledger::ledger(&cli, args, &out),
         Command::Backup(args) => backup::backup(&cli, args, &out),
         Command::Restore(args) => backup::restore(&cli, args, &out),
