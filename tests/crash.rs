@@ -22,7 +22,7 @@ use crate::support::{Setup, now};
 
 /// Kills in an ordinary run of the tests.
 const FEW: u32 = 24;
-/// Kills in a long one.
+/// Kills in a long one, where the variable `KILLS` does not say another number.
 const MANY: u32 = 200;
 
 #[test]
@@ -31,9 +31,10 @@ fn a_daemon_that_is_killed_at_any_moment_leaves_a_ledger_that_verifies() {
 }
 
 #[test]
-#[ignore = "takes minutes: run by tests/all"]
-fn a_daemon_that_is_killed_two_hundred_times_leaves_a_ledger_that_verifies() {
-    survive(MANY, 2);
+#[ignore = "takes minutes: run by tests/all; a thousand: KILLS=1000 cargo test --test main -- --ignored killed_many_times"]
+fn a_daemon_that_is_killed_many_times_leaves_a_ledger_that_verifies() {
+    let kills = std::env::var("KILLS").map_or(MANY, |kills| kills.parse().unwrap());
+    survive(kills, 2);
 }
 
 /// Where a daemon is to end.

@@ -25,6 +25,8 @@ mod plan;
 mod record;
 mod scrub;
 mod subjects;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod watched;
 mod writer;
 

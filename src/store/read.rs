@@ -121,26 +121,33 @@ fn value_from(word: &str) -> Option<domain::ObservationValue> {
     [Conforms, Deviates, Undetermined, NotApplicable].into_iter().find(|value| value_word(*value) == word)
 }
 
+/// The lines of a manifest. Each ends with a newline and nothing else, so that equal rows are equal bytes.
+fn lines(manifest: &[u8]) -> Result<impl Iterator<Item = &str>, ReadError> {
+    let text = std::str::from_utf8(manifest).map_err(|_| ReadError::Malformed("a manifest is not text".into()))?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(ReadError::Malformed("a manifest ends within a row".into()));
+    }
+    Ok(text.split_terminator('\n'))
+}
+
 /// The rows of an observation manifest, in order.
 pub fn observation_lines(manifest: &[u8]) -> Result<Vec<ObservationLine>, ReadError> {
-    let text = std::str::from_utf8(manifest).map_err(|_| ReadError::Malformed("a manifest is not text".into()))?;
-    let mut lines: Vec<ObservationLine> = Vec::new();
-    for (row, line) in text.lines().enumerate() {
+    let mut rows: Vec<ObservationLine> = Vec::new();
+    for (row, line) in lines(manifest)?.enumerate() {
         let mut line = ObservationLine::parse(line)
             .ok_or_else(|| ReadError::Malformed(format!("row {row} of an observation manifest does not read")))?;
         // They are sorted by check, and share its name.
-        if let Some(before) = lines.last().filter(|before| before.check == line.check) {
+        if let Some(before) = rows.last().filter(|before| before.check == line.check) {
             line.check = before.check.clone();
         }
-        lines.push(line);
+        rows.push(line);
     }
-    Ok(lines)
+    Ok(rows)
 }
 
 /// The rows of a population manifest, in order.
 pub fn population_lines(manifest: &[u8]) -> Result<Vec<(Pseudonym, BodyId)>, ReadError> {
-    let text = std::str::from_utf8(manifest).map_err(|_| ReadError::Malformed("a manifest is not text".into()))?;
-    text.lines()
+    lines(manifest)?
         .enumerate()
         .map(|(row, line)| {
             parse_population_line(line)

@@ -11,6 +11,8 @@ mod package;
 mod report;
 mod slots;
 mod tables;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod time;
 
 pub use due::slots as due_slots;
