@@ -29,9 +29,17 @@ class Guide:
         said = []
         for block in self.blocks[heading]:
             say(f"guide, {heading}: {block.splitlines()[0]}{' …' if len(block.splitlines()) > 1 else ''}")
-            done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=self.folder, capture_output=True, text=True, timeout=timeout)
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", block],
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+            )
             if done.returncode != 0:
-                raise Failed(f"the guide under {heading!r}:\n{block}\nexit {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+                raise Failed(
+                    f"the guide under {heading!r}:\n{block}\nexit {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+                )
             said.append(done.stdout + done.stderr)
         self.done.add(heading)
         return "\n".join(said)

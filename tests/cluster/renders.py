@@ -12,23 +12,55 @@ CHART = REPOSITORY / "deploy" / "helm" / "evidenced"
 SWITCHES = {
     "guard": [{}, {"guard": {"enabled": True}}],
     "account": [{}, {"serviceAccount": {"create": False}}],
-    "cloud": [{}, {"workloadIdentity": {"aws": {"roleArn": "arn:aws:iam::111122223333:role/evidenced-reader"}}},
-              {"workloadIdentity": {"gcp": {"serviceAccount": "reader@acme.iam.gserviceaccount.com"}}},
-              {"workloadIdentity": {"azure": {"clientId": "00000000-0000-0000-0000-000000000001"}}}],
+    "cloud": [
+        {},
+        {"workloadIdentity": {"aws": {"roleArn": "arn:aws:iam::111122223333:role/evidenced-reader"}}},
+        {"workloadIdentity": {"gcp": {"serviceAccount": "reader@acme.iam.gserviceaccount.com"}}},
+        {"workloadIdentity": {"azure": {"clientId": "00000000-0000-0000-0000-000000000001"}}},
+    ],
     "budget": [{}, {"podDisruptionBudget": {"enabled": False}}],
-    "network": [{}, {"networkPolicy": {"enabled": False}},
-                {"networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "destinations": {"id.example.com": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]},
-                                   "extraEgress": [{"ports": [{"port": 3128}]}]}}],
+    "network": [
+        {},
+        {"networkPolicy": {"enabled": False}},
+        {
+            "networkPolicy": {
+                "metricsFrom": [{"namespaceSelector": {}}],
+                "destinations": {"id.example.com": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]},
+                "extraEgress": [{"ports": [{"port": 3128}]}],
+            }
+        },
+    ],
     "monitor": [{}, {"serviceMonitor": {"enabled": True}}],
     "rules": [{}, {"prometheusRule": {"enabled": True}}],
     "preflight": [{}, {"preflight": {"enabled": False}}],
     "ledger": [{}, {"ledger": {"key": "evidenced/acme-ltd+00000000+AbCd"}}],
     "image": [{}, {"image": {"digest": "sha256:" + "0" * 64}, "imagePullSecrets": ["registry"]}],
-    "place": [{}, {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "a", "operator": "Exists"}], "priorityClassName": "system-cluster-critical",
-                   "podLabels": {"team": "platform"}, "podAnnotations": {"a/b": "c"}, "topologySpreadConstraints": [],
-                   "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                       {"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}}}],
-    "read": [{}, {"secrets": ["keycloak", "aws"], "configMaps": ["private-ca"], "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel.monitoring.svc:4318"}]}],
+    "place": [
+        {},
+        {
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "a", "operator": "Exists"}],
+            "priorityClassName": "system-cluster-critical",
+            "podLabels": {"team": "platform"},
+            "podAnnotations": {"a/b": "c"},
+            "topologySpreadConstraints": [],
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]
+                    }
+                }
+            },
+        },
+    ],
+    "read": [
+        {},
+        {
+            "secrets": ["keycloak", "aws"],
+            "configMaps": ["private-ca"],
+            "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel.monitoring.svc:4318"}],
+        },
+    ],
     "restore": [{}, {"restore": {"enabled": True, "because": "the volume was lost"}}],
     "volume": [{}, {"persistence": {"size": "20Gi", "storageClassName": "fast", "annotations": {"a/b": "c"}}}],
 }
@@ -37,11 +69,21 @@ BASE = {
     "settings": {
         "organisation": "Acme Ltd",
         "sources": {
-            "keycloak": [{"name": "acme", "owner": "identity-team", "url": "https://id.example.com", "realm": "acme", "client_id": "reader",
-                          "client_secret": {"file": "/run/secrets/keycloak/client-secret"}}],
+            "keycloak": [
+                {
+                    "name": "acme",
+                    "owner": "identity-team",
+                    "url": "https://id.example.com",
+                    "realm": "acme",
+                    "client_id": "reader",
+                    "client_secret": {"file": "/run/secrets/keycloak/client-secret"},
+                }
+            ],
             "aws": [{"name": "prod", "owner": "cloud-team", "profile": "evidenced"}],
         },
-        "alerts": {"receivers": [{"name": "alertmanager", "alertmanager": {"url": "http://alertmanager.monitoring.svc:9093"}}]},
+        "alerts": {
+            "receivers": [{"name": "alertmanager", "alertmanager": {"url": "http://alertmanager.monitoring.svc:9093"}}]
+        },
     },
 }
 
@@ -58,14 +100,21 @@ def merged(*trees):
 def pairwise(switches):
     """A few choices of all switches such that any two settings of any two switches occur together in one of them."""
     names = list(switches)
-    wanted = {((a, i), (b, j)) for a, b in itertools.combinations(names, 2) for i in range(len(switches[a])) for j in range(len(switches[b]))}
+    wanted = {
+        ((a, i), (b, j))
+        for a, b in itertools.combinations(names, 2)
+        for i in range(len(switches[a]))
+        for j in range(len(switches[b]))
+    }
     chosen = []
     while wanted:
         choice = dict([*min(wanted)])
         for name in names:
             if name not in choice:
                 # The setting that meets most of what is wanted still, with what is chosen already.
-                meets = lambda i: sum(((o, choice[o]), (name, i)) in wanted or ((name, i), (o, choice[o])) in wanted for o in choice)
+                meets = lambda i: sum(
+                    ((o, choice[o]), (name, i)) in wanted or ((name, i), (o, choice[o])) in wanted for o in choice
+                )
                 choice[name] = max(range(len(switches[name])), key=meets)
         pairs = {(x, y) for x in choice.items() for y in choice.items()}
         wanted -= pairs
@@ -74,12 +123,24 @@ def pairwise(switches):
 
 
 def render(values, namespace="evidenced", *more):
-    return run("helm", "template", "evidenced", CHART, "-n", namespace, "-f", "-", *more, stdin=json.dumps(values).encode()).out
+    return run(
+        "helm", "template", "evidenced", CHART, "-n", namespace, "-f", "-", *more, stdin=json.dumps(values).encode()
+    ).out
 
 
 def definitions():
     """The Prometheus Operator's definitions, so that the API server knows ServiceMonitor and PrometheusRule."""
-    source = json.loads(run("go", "mod", "download", "-json", "github.com/prometheus-operator/prometheus-operator@v0.85.0", cwd="/", timeout=600).out)
+    source = json.loads(
+        run(
+            "go",
+            "mod",
+            "download",
+            "-json",
+            "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+            cwd="/",
+            timeout=600,
+        ).out
+    )
     folder = f"{source['Dir']}/example/prometheus-operator-crd"
     for name in ("servicemonitors", "prometheusrules"):
         run("kubectl", "apply", "--server-side", "-f", f"{folder}/monitoring.coreos.com_{name}.yaml")
@@ -98,13 +159,28 @@ def hold(story):
         if first != render(values, RENDERS):
             faults.append(f"two renders differ: {choice}")
         everything.append(first)
-        done = run("kubectl", "apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", RENDERS, "-f", "-",
-                   stdin=first.encode(), check=False)
+        done = run(
+            "kubectl",
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--validate=strict",
+            "-n",
+            RENDERS,
+            "-f",
+            "-",
+            stdin=first.encode(),
+            check=False,
+        )
         if done.returncode != 0:
             faults.append(f"{choice}: {done.err[-400:]}")
     combined = sum(len(settings) for settings in SWITCHES.values())
-    story.table.row("renders", not faults, "; ".join(faults)[:1500] or
-                    f"{len(choices)} renders hold every pair of {combined} settings of {len(SWITCHES)} switches: byte-identical twice, applied server-side with strict validation")
+    story.table.row(
+        "renders",
+        not faults,
+        "; ".join(faults)[:1500]
+        or f"{len(choices)} renders hold every pair of {combined} settings of {len(SWITCHES)} switches: byte-identical twice, applied server-side with strict validation",
+    )
     lint(story, everything)
 
 
@@ -117,16 +193,37 @@ def lint(story, renders):
     # Every container has a request of the processor, and no limit, which would slow what has to be recorded in time. When an image
     # is fetched is a value.
     left_out = ["--ignore-container-cpu-limit", "--ignore-test", "container-image-pull-policy"]
-    scored = merged(BASE, {"guard": {"enabled": True}, "serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}})
-    score = run("kube-score", "score", "--output-format", "ci", *left_out, "-", stdin=render(scored).encode(), check=False)
+    scored = merged(
+        BASE, {"guard": {"enabled": True}, "serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+    )
+    score = run(
+        "kube-score", "score", "--output-format", "ci", *left_out, "-", stdin=render(scored).encode(), check=False
+    )
     lines = score.out.splitlines()
     high = [line for line in lines if line.startswith(("[CRITICAL]", "[WARNING]"))]
-    story.table.row("kube-score", bool(lines) and not high, "; ".join(high)[:600] or f"nothing high in {sum(line.startswith('[OK]') for line in lines)} answers")
+    story.table.row(
+        "kube-score",
+        bool(lines) and not high,
+        "; ".join(high)[:600] or f"nothing high in {sum(line.startswith('[OK]') for line in lines)} answers",
+    )
     schemas = story.work / "schemas"
     kinds = openapi_schemas(schemas)
-    conform = run("kubeconform", "-strict", "-summary", "-schema-location", f"{schemas}/{{{{ .ResourceKind }}}}.json",
-                  "-skip", "ServiceMonitor,PrometheusRule", folder, check=False)
-    story.table.row("kubeconform", conform.returncode == 0, f"against the API server's own description of {kinds} kinds: {(conform.out + conform.err).strip()[-300:]}")
+    conform = run(
+        "kubeconform",
+        "-strict",
+        "-summary",
+        "-schema-location",
+        f"{schemas}/{{{{ .ResourceKind }}}}.json",
+        "-skip",
+        "ServiceMonitor,PrometheusRule",
+        folder,
+        check=False,
+    )
+    story.table.row(
+        "kubeconform",
+        conform.returncode == 0,
+        f"against the API server's own description of {kinds} kinds: {(conform.out + conform.err).strip()[-300:]}",
+    )
 
 
 def openapi_schemas(folder):
@@ -153,6 +250,8 @@ def openapi_schemas(folder):
     for name, schema in described.items():
         for kind in schema.get("x-kubernetes-group-version-kind", []):
             if kind["group"] in ("", "apps", "batch", "policy", "networking.k8s.io") and kind["version"] == "v1":
-                (folder / f"{kind['kind'].lower()}.json").write_text(json.dumps({**definitions[name], "definitions": definitions}))
+                (folder / f"{kind['kind'].lower()}.json").write_text(
+                    json.dumps({**definitions[name], "definitions": definitions})
+                )
                 count += 1
     return count

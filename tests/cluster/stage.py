@@ -112,7 +112,8 @@ class Hook:
         with self.lock:
             found = [body for _, body in self.messages]
         return [
-            body["data"] for body in found
+            body["data"]
+            for body in found
             if body["type"] == kind and body["data"]["source"] == source and check in (None, body["data"]["check"])
         ]
 
@@ -130,10 +131,41 @@ digests = sha256, sha512\naccuracy = secs:1\ness_cert_id_alg = sha256\n"""
         (folder / "serial").write_text("01\n")
         (folder / "purpose").write_text("basicConstraints=CA:false\nextendedKeyUsage=critical,timeStamping\n")
         key = ("-newkey", "rsa:2048", "-nodes")
-        run("openssl", "req", "-x509", "-days", "3650", "-subj", "/CN=time root", "-keyout", "ca.key", "-out", "ca.pem", *key, cwd=folder)
+        run(
+            "openssl",
+            "req",
+            "-x509",
+            "-days",
+            "3650",
+            "-subj",
+            "/CN=time root",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+            *key,
+            cwd=folder,
+        )
         run("openssl", "req", "-subj", "/CN=time", "-keyout", "tsa.key", "-out", "tsa.csr", *key, cwd=folder)
-        run("openssl", "x509", "-req", "-days", "3650", "-in", "tsa.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "tsa.pem",
-            "-extfile", "purpose", cwd=folder)
+        run(
+            "openssl",
+            "x509",
+            "-req",
+            "-days",
+            "3650",
+            "-in",
+            "tsa.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-out",
+            "tsa.pem",
+            "-extfile",
+            "purpose",
+            cwd=folder,
+        )
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
@@ -142,8 +174,22 @@ digests = sha256, sha512\naccuracy = secs:1\ness_cert_id_alg = sha256\n"""
                     self.send_response(503)
                     self.end_headers()
                     return
-                run("openssl", "ts", "-reply", "-config", "settings", "-queryfile", "request", "-out", "answer", "-signer", "tsa.pem",
-                    "-inkey", "tsa.key", cwd=folder)
+                run(
+                    "openssl",
+                    "ts",
+                    "-reply",
+                    "-config",
+                    "settings",
+                    "-queryfile",
+                    "request",
+                    "-out",
+                    "answer",
+                    "-signer",
+                    "tsa.pem",
+                    "-inkey",
+                    "tsa.key",
+                    cwd=folder,
+                )
                 answer = (folder / "answer").read_bytes()
                 self.send_response(200)
                 self.send_header("content-type", "application/timestamp-reply")
@@ -164,13 +210,19 @@ class Parties:
     def __init__(self, work):
         self.work = work
         self.env = os.environ | {
-            "KEYCLOAK_DATA": str(work / "keycloak"), "KEYCLOAK_FRESH": "1", "KEYCLOAK_WAIT": "400", "MOTO_DATA": str(work / "moto"),
-            "ALERTMANAGER_DATA": str(work / "alertmanager"), "ALERTMANAGER_HOOK": f"http://{NODE}:{HOOK}/alertmanager",
+            "KEYCLOAK_DATA": str(work / "keycloak"),
+            "KEYCLOAK_FRESH": "1",
+            "KEYCLOAK_WAIT": "400",
+            "MOTO_DATA": str(work / "moto"),
+            "ALERTMANAGER_DATA": str(work / "alertmanager"),
+            "ALERTMANAGER_HOOK": f"http://{NODE}:{HOOK}/alertmanager",
         }
         self.certificates()
         self.time = Authority(work / "time", 3161)
         # The slow one first; it starts while the others do.
-        keycloak = subprocess.Popen([PARTIES / "keycloak", "up"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        keycloak = subprocess.Popen(
+            [PARTIES / "keycloak", "up"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         self.moto = run(PARTIES / "moto", "up", env=self.env, timeout=600).out.strip()
         self.python = run(PARTIES / "moto", "python", env=self.env).out.strip()
         self.alertmanager = run(PARTIES / "alertmanager", "up", env=self.env).out.strip()
@@ -179,22 +231,73 @@ class Parties:
             raise Failed(err.decode())
         self.keycloak = out.decode().strip()
         local = lambda url: url.removeprefix("http://")
-        self.started = [subprocess.Popen([
-            sys.executable, HERE / "relay.py", f"{NODE}:{ALERTMANAGER}={local(self.alertmanager)}",
-            "--tls", work / "server.crt", work / "server.key",
-            f"{NODE}:{KEYCLOAK}={local(self.keycloak)}", f"{NODE}:{MOTO}={local(self.moto)}",
-            f"{NODE}:{TIME}=127.0.0.1:3161",
-        ])]
+        self.started = [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    HERE / "relay.py",
+                    f"{NODE}:{ALERTMANAGER}={local(self.alertmanager)}",
+                    "--tls",
+                    work / "server.crt",
+                    work / "server.key",
+                    f"{NODE}:{KEYCLOAK}={local(self.keycloak)}",
+                    f"{NODE}:{MOTO}={local(self.moto)}",
+                    f"{NODE}:{TIME}=127.0.0.1:3161",
+                ]
+            )
+        ]
 
     def certificates(self):
         """A private authority and a certificate of the node's address, as many an organisation has them."""
         work = self.work
-        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365", "-keyout", work / "ca.key", "-out", work / "ca.crt",
-            "-subj", "/CN=private authority")
-        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", work / "server.key", "-out", work / "server.csr", "-subj", "/CN=node")
+        run(
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "365",
+            "-keyout",
+            work / "ca.key",
+            "-out",
+            work / "ca.crt",
+            "-subj",
+            "/CN=private authority",
+        )
+        run(
+            "openssl",
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            work / "server.key",
+            "-out",
+            work / "server.csr",
+            "-subj",
+            "/CN=node",
+        )
         (work / "san").write_text(f"subjectAltName=IP:{NODE}\n")
-        run("openssl", "x509", "-req", "-in", work / "server.csr", "-CA", work / "ca.crt", "-CAkey", work / "ca.key", "-CAcreateserial",
-            "-days", "365", "-extfile", work / "san", "-out", work / "server.crt")
+        run(
+            "openssl",
+            "x509",
+            "-req",
+            "-in",
+            work / "server.csr",
+            "-CA",
+            work / "ca.crt",
+            "-CAkey",
+            work / "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "365",
+            "-extfile",
+            work / "san",
+            "-out",
+            work / "server.crt",
+        )
 
     def seed_keycloak(self, *arguments):
         return json.loads(run(PARTIES / "keycloak_seed.py", *arguments, "--url", self.keycloak).out)

@@ -51,7 +51,8 @@ class Story:
     def ready(self, pod=None):
         pod = pod or self.pod()
         return "deletionTimestamp" not in pod["metadata"] and any(
-            c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+            c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", [])
+        )
 
     def metrics(self):
         """Metrics by name with labels, as the health address tells them."""
@@ -65,7 +66,22 @@ class Story:
 
     def verified(self, *arguments):
         """What `verify` says of the volume, beside the running daemon."""
-        done = run("kubectl", "-n", NS, "exec", POD, "-c", "evidenced", "--", "evidenced", "verify", "--json", *arguments, check=False, timeout=600)
+        done = run(
+            "kubectl",
+            "-n",
+            NS,
+            "exec",
+            POD,
+            "-c",
+            "evidenced",
+            "--",
+            "evidenced",
+            "verify",
+            "--json",
+            *arguments,
+            check=False,
+            timeout=600,
+        )
         if not done.out:
             raise Failed(done.err)
         return done.returncode, json.loads(done.out.splitlines()[-1])
@@ -78,26 +94,60 @@ class Story:
 
     def values(self, key=None, every="5s", **more):
         receivers = [
-            {"name": "hook", "webhook": {"url": f"http://{NODE}:{HOOK}/hook", "secret": {"file": "/run/secrets/hook/secret"}, "allow_private": True}},
+            {
+                "name": "hook",
+                "webhook": {
+                    "url": f"http://{NODE}:{HOOK}/hook",
+                    "secret": {"file": "/run/secrets/hook/secret"},
+                    "allow_private": True,
+                },
+            },
             {"name": "alertmanager", "alertmanager": {"url": f"http://{NODE}:9093"}},
         ]
         authority = "/etc/evidenced/private-ca/ca.crt"
         settings = {
             "organisation": "Acme Ltd",
             "schedules": {"default": f"every: {every}"},
-            "anchors": [{"name": "time", "url": f"https://{NODE}:{TIME}", "ca": "/etc/evidenced/private-ca/time.crt", "every": "20s"}],
+            "anchors": [
+                {
+                    "name": "time",
+                    "url": f"https://{NODE}:{TIME}",
+                    "ca": "/etc/evidenced/private-ca/time.crt",
+                    "every": "20s",
+                }
+            ],
             "network": {"ca_file": authority},
             "sources": {
-                "keycloak": [{"name": "acme", "owner": "identity-team", "url": f"https://{NODE}:{KEYCLOAK}", "realm": "acme",
-                              "client_id": "evidenced-reader", "client_secret": {"file": "/run/secrets/keycloak/client-secret"}, "ca_file": authority}],
-                "aws": [{"name": "prod", "owner": "cloud-team", "endpoint_url": f"https://{NODE}:{MOTO}", "ca_file": authority,
-                         "access_key": {"id": self.aws_key, "secret": {"file": "/run/secrets/aws/secret"}}}],
+                "keycloak": [
+                    {
+                        "name": "acme",
+                        "owner": "identity-team",
+                        "url": f"https://{NODE}:{KEYCLOAK}",
+                        "realm": "acme",
+                        "client_id": "evidenced-reader",
+                        "client_secret": {"file": "/run/secrets/keycloak/client-secret"},
+                        "ca_file": authority,
+                    }
+                ],
+                "aws": [
+                    {
+                        "name": "prod",
+                        "owner": "cloud-team",
+                        "endpoint_url": f"https://{NODE}:{MOTO}",
+                        "ca_file": authority,
+                        "access_key": {"id": self.aws_key, "secret": {"file": "/run/secrets/aws/secret"}},
+                    }
+                ],
             },
             "alerts": {"receivers": receivers},
         }
         values = {
-            "image": {"repository": "localhost/evidenced"}, "secrets": ["keycloak", "aws", "hook"], "configMaps": ["private-ca"],
-            "settings": settings, "persistence": {"storageClassName": "data"}, "guard": {"enabled": True, "storageClassName": "guard"},
+            "image": {"repository": "localhost/evidenced"},
+            "secrets": ["keycloak", "aws", "hook"],
+            "configMaps": ["private-ca"],
+            "settings": settings,
+            "persistence": {"storageClassName": "data"},
+            "guard": {"enabled": True, "storageClassName": "guard"},
         }
         if key:
             values["ledger"] = {"key": key}
@@ -109,8 +159,23 @@ class Story:
         (self.folder / name).write_text("\n".join(lines) + "\n")
 
     def upgrade(self, name="values.yaml", check=True, *more):
-        return run("helm", "upgrade", "evidenced", "deploy/helm/evidenced", "-n", NS, "-f", name, "--wait", "--timeout", "3m", *more,
-                   cwd=self.folder, check=check, timeout=300)
+        return run(
+            "helm",
+            "upgrade",
+            "evidenced",
+            "deploy/helm/evidenced",
+            "-n",
+            NS,
+            "-f",
+            name,
+            "--wait",
+            "--timeout",
+            "3m",
+            *more,
+            cwd=self.folder,
+            check=check,
+            timeout=300,
+        )
 
     # ---- the parts ----------------------------------------------------------------------------------------------------
 
@@ -121,12 +186,27 @@ class Story:
             folder = self.work / "volumes" / name
             folder.mkdir(parents=True, exist_ok=True)
             run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0770,uid=0,gid=65532", "tmpfs", folder)
-            volumes.append({
-                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
-                "spec": {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": name,
-                         "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": str(folder)}},
-            })
-        run("kubectl", "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": volumes}).encode())
+            volumes.append(
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolume",
+                    "metadata": {"name": name},
+                    "spec": {
+                        "capacity": {"storage": "10Gi"},
+                        "accessModes": ["ReadWriteOnce"],
+                        "storageClassName": name,
+                        "persistentVolumeReclaimPolicy": "Retain",
+                        "hostPath": {"path": str(folder)},
+                    },
+                }
+            )
+        run(
+            "kubectl",
+            "apply",
+            "-f",
+            "-",
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": volumes}).encode(),
+        )
 
     def begin(self):
         self.volumes()
@@ -138,22 +218,45 @@ class Story:
         (self.folder / "keycloak.secret").write_text("canary-reader-client-secret")
         self.guide.follow("Prepare")
         careless = run("kubectl", "-n", NS, "run", "careless", "--image=localhost/evidenced:0.1.0", check=False)
-        self.table.row("namespace is restricted", "violates PodSecurity" in careless.err, "a careless pod is refused: " + careless.err.strip()[:110])
+        self.table.row(
+            "namespace is restricted",
+            "violates PodSecurity" in careless.err,
+            "a careless pod is refused: " + careless.err.strip()[:110],
+        )
         self.guide.follow("Give access")
         self.kubectl("create", "secret", "generic", "aws", f"--from-literal=secret={reader['secret_access_key']}")
-        self.kubectl("create", "secret", "generic", "hook", "--from-literal=secret=whsec_dGVzdHMgb25seTogbm90IGEgc2VjcmV0IGF0IGFsbA==")
-        self.kubectl("create", "configmap", "private-ca", f"--from-file=ca.crt={self.work / 'ca.crt'}",
-                     f"--from-file=time.crt={self.work / 'time' / 'ca.pem'}")
+        self.kubectl(
+            "create",
+            "secret",
+            "generic",
+            "hook",
+            "--from-literal=secret=whsec_dGVzdHMgb25seTogbm90IGEgc2VjcmV0IGF0IGFsbA==",
+        )
+        self.kubectl(
+            "create",
+            "configmap",
+            "private-ca",
+            f"--from-file=ca.crt={self.work / 'ca.crt'}",
+            f"--from-file=time.crt={self.work / 'time' / 'ca.pem'}",
+        )
 
     def install(self):
         self.write_values(self.values())
         began = time.monotonic()
         self.guide.follow("Install")
-        self.table.row("install", self.ready(), f"helm install, ready in {time.monotonic() - began:.0f} s with its Job; admitted as restricted")
+        self.table.row(
+            "install",
+            self.ready(),
+            f"helm install, ready in {time.monotonic() - began:.0f} s with its Job; admitted as restricted",
+        )
         self.started("start to ready")
         _, seconds = wait("all streams collected", 180, self.all_collected)
         views = self.all_collected()
-        self.table.row("sources collected", True, f"{len(views)} streams of Keycloak and moto, by https with a private authority, in {seconds:.0f} s")
+        self.table.row(
+            "sources collected",
+            True,
+            f"{len(views)} streams of Keycloak and moto, by https with a private authority, in {seconds:.0f} s",
+        )
         try:
             self.guide.follow("First evidence")
         finally:
@@ -165,30 +268,50 @@ class Story:
         """Seconds from the start of the container to Ready, as the kubelet saw them (whole seconds)."""
         pod = self.pod()
         moment = lambda text: time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
-        ran = next(c for c in pod["status"]["containerStatuses"] if c["name"] == "evidenced")["state"]["running"]["startedAt"]
+        ran = next(c for c in pod["status"]["containerStatuses"] if c["name"] == "evidenced")["state"]["running"][
+            "startedAt"
+        ]
         ready = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"]
         seconds = moment(ready) - moment(ran)
         self.table.row(what, seconds <= 5, f"{seconds:.0f} s, of at most 5")
 
     def drifts(self):
         for source, check, drift, undo in (
-            ("keycloak:acme", BRUTE_FORCE, lambda: self.parties.seed_keycloak("drift", "brute-force-off", "--as", "dora"),
-             lambda: self.parties.seed_keycloak("undo", "brute-force-off", "--as", "dora")),
-            ("aws:prod", None, lambda: self.parties.seed_aws("--account", ACCOUNT, "drift", "admin-attached"),
-             lambda: self.parties.seed_aws("--account", ACCOUNT, "undo", "admin-attached")),
+            (
+                "keycloak:acme",
+                BRUTE_FORCE,
+                lambda: self.parties.seed_keycloak("drift", "brute-force-off", "--as", "dora"),
+                lambda: self.parties.seed_keycloak("undo", "brute-force-off", "--as", "dora"),
+            ),
+            (
+                "aws:prod",
+                None,
+                lambda: self.parties.seed_aws("--account", ACCOUNT, "drift", "admin-attached"),
+                lambda: self.parties.seed_aws("--account", ACCOUNT, "undo", "admin-attached"),
+            ),
         ):
             before = len(self.hook.told("deviation.firing", source, check))
             drift()
-            _, fired = wait(f"an alert of {source}", 120, lambda: len(self.hook.told("deviation.firing", source, check)) > before)
+            _, fired = wait(
+                f"an alert of {source}", 120, lambda: len(self.hook.told("deviation.firing", source, check)) > before
+            )
             incident = self.hook.told("deviation.firing", source, check)[-1]
-            active = lambda: [alert["labels"]["check"] for alert in json.loads(run("curl", "-sf", f"{self.parties.alertmanager}/api/v2/alerts").out)
-                              if alert["labels"].get("incident") == incident["incident"]]
+            active = lambda: [
+                alert["labels"]["check"]
+                for alert in json.loads(run("curl", "-sf", f"{self.parties.alertmanager}/api/v2/alerts").out)
+                if alert["labels"].get("incident") == incident["incident"]
+            ]
             wait(f"Alertmanager has the alert of {source}", 60, active)
             undo()
-            resolved = lambda: any(told["incident"] == incident["incident"] for told in self.hook.told("deviation.resolved", source, check))
+            resolved = lambda: any(
+                told["incident"] == incident["incident"] for told in self.hook.told("deviation.resolved", source, check)
+            )
             _, ended = wait(f"its resolve of {source}", 120, resolved)
-            self.table.row(f"drift on {source}", True,
-                           f"{incident['check']} told after {fired:.1f} s, resolved {ended:.1f} s after its undoing; by webhook, and by Alertmanager")
+            self.table.row(
+                f"drift on {source}",
+                True,
+                f"{incident['check']} told after {fired:.1f} s, resolved {ended:.1f} s after its undoing; by webhook, and by Alertmanager",
+            )
 
     def copy(self):
         self.guide.follow("Back up", timeout=300)
@@ -199,18 +322,40 @@ class Story:
         run(binary, "verify", restored, "--key", self.key)
         package = self.work / "package"
         shutil.rmtree(package, ignore_errors=True)
-        made = run(binary, "package", "--data", restored, "--all", "--period", "2026-01-01..", "--out", package, "--for", "the test", check=False, timeout=600)
+        made = run(
+            binary,
+            "package",
+            "--data",
+            restored,
+            "--all",
+            "--period",
+            "2026-01-01..",
+            "--out",
+            package,
+            "--for",
+            "the test",
+            check=False,
+            timeout=600,
+        )
         # The copy has no signing key, so it cannot record that a package of it was made.
         if made.returncode != 0 and "is made" not in made.err:
             raise Failed(made.err)
         run("python3", package / "verify.py", "--key", self.key, timeout=600)
         size = (self.folder / "evidenced-copy.tar").stat().st_size
-        self.table.row("copy", True, f"backup --to - through kubectl exec, {size // 1000} kB: evidenced verify and verify.py accept it")
+        self.table.row(
+            "copy",
+            True,
+            f"backup --to - through kubectl exec, {size // 1000} kB: evidenced verify and verify.py accept it",
+        )
 
     def second(self):
         done = run("kubectl", "-n", NS, "exec", POD, "--", "evidenced", "run", check=False, timeout=60)
         said = " ".join(line for line in done.err.splitlines() if line.lstrip().startswith(("error", "because")))
-        self.table.row("second process on the volume", done.returncode == 2 and self.ready(), f"refused, exit {done.returncode}: {said[:170]}")
+        self.table.row(
+            "second process on the volume",
+            done.returncode == 2 and self.ready(),
+            f"refused, exit {done.returncode}: {said[:170]}",
+        )
 
     def ends(self):
         """The pod is deleted, killed and evicted, again and again, while something drifts and is undone."""
@@ -222,9 +367,20 @@ class Story:
         ways = (
             ("deleted", lambda: self.kubectl("delete", "pod", POD, "--wait=false")),
             ("killed", lambda: self.kubectl("delete", "pod", POD, "--force", "--grace-period=0", "--wait=false")),
-            ("evicted", lambda: run("kubectl", "create", "--raw", f"/api/v1/namespaces/{NS}/pods/{POD}/eviction", "-f", "-", stdin=json.dumps(eviction).encode())),
+            (
+                "evicted",
+                lambda: run(
+                    "kubectl",
+                    "create",
+                    "--raw",
+                    f"/api/v1/namespaces/{NS}/pods/{POD}/eviction",
+                    "-f",
+                    "-",
+                    stdin=json.dumps(eviction).encode(),
+                ),
+            ),
         )
-        longest, in_flight = 0.0, 0
+        longest = 0.0
         for way, end in ways:
             for number in range(self.options.rounds):
                 drift = "undo" if number % 2 else "drift"
@@ -249,28 +405,62 @@ class Story:
         # The daemon's own volume, read by the program outside; it needs neither lock nor index.
         data = self.work / "volumes" / "data" / "data"
         for pin in checkpoints[:: max(1, len(checkpoints) // 3)] + checkpoints[-1:]:
-            done = run(self.options.binary, "verify", data, "--key", self.key, "--pin", pin, "--require", "pinned", "--skip-bodies", check=False, timeout=600)
+            done = run(
+                self.options.binary,
+                "verify",
+                data,
+                "--key",
+                self.key,
+                "--pin",
+                pin,
+                "--require",
+                "pinned",
+                "--skip-bodies",
+                check=False,
+                timeout=600,
+            )
             if done.returncode != 0:
                 lost.append(f"{pin.name}: exit {done.returncode} {done.out[-300:]}")
         size = int(checkpoints[-1].read_text().splitlines()[1])
-        self.table.row("acknowledged entries", not lost, "; ".join(lost) or f"0 lost: the ledger continues the checkpoints kept before each of {len(checkpoints)} ends, the last of {size} entries")
+        self.table.row(
+            "acknowledged entries",
+            not lost,
+            "; ".join(lost)
+            or f"0 lost: the ledger continues the checkpoints kept before each of {len(checkpoints)} ends, the last of {size} entries",
+        )
         code, report = self.verified()
         meaning = report["meaning"]
-        self.table.row("slots", code == 0 and not meaning["problems"],
-                       f"exit {code}, {sum(meaning['slots'])} slots, each with one outcome: {meaning['slots']} collected, partial, failed, missed; longest until ready again {longest:.1f} s")
-        changes = [c for c in self.facts("list", "changes", "--limit", "100000") if c["kind"] == "deviation" and not c["baseline"]]
+        self.table.row(
+            "slots",
+            code == 0 and not meaning["problems"],
+            f"exit {code}, {sum(meaning['slots'])} slots, each with one outcome: {meaning['slots']} collected, partial, failed, missed; longest until ready again {longest:.1f} s",
+        )
+        changes = [
+            c
+            for c in self.facts("list", "changes", "--limit", "100000")
+            if c["kind"] == "deviation" and not c["baseline"]
+        ]
         opened = [c for c in changes if c["what"].startswith("DEVIATES")]
         with self.hook.lock:
             told = [body for _, body in self.hook.messages if body["type"] == "deviation.firing"]
-            ended = {body["data"]["incident"] for _, body in self.hook.messages if body["type"] in ("deviation.resolved", "deviation.gone")}
+            ended = {
+                body["data"]["incident"]
+                for _, body in self.hook.messages
+                if body["type"] in ("deviation.resolved", "deviation.gone")
+            }
         incidents = {body["data"]["incident"] for body in told} | ended
         by_entry = {}
         for _, body in self.hook.messages:
             if body["type"].startswith("deviation."):
-                by_entry.setdefault(body["data"]["opened_at"] + body["data"]["subject"] + body["data"]["check"], set()).add(body["data"]["incident"])
+                by_entry.setdefault(
+                    body["data"]["opened_at"] + body["data"]["subject"] + body["data"]["check"], set()
+                ).add(body["data"]["incident"])
         two = [episode for episode, keys in by_entry.items() if len(keys) > 1]
-        self.table.row("alerts", len(incidents) == len(opened) and not two,
-                       f"{len(opened)} episodes, {len(incidents)} incidents told ({len(told)} messages of firing), {len(two)} episodes with two incidents")
+        self.table.row(
+            "alerts",
+            len(incidents) == len(opened) and not two,
+            f"{len(opened)} episodes, {len(incidents)} incidents told ({len(told)} messages of firing), {len(two)} episodes with two incidents",
+        )
 
     def upgrades(self):
         uid = lambda: self.pod()["metadata"]["uid"]
@@ -279,12 +469,22 @@ class Story:
         bad["settings"]["sources"]["keycloak"][0]["client_secret"] = {"file": "/run/secrets/keycloak/not-there"}
         self.write_values(bad, "bad.yaml")
         done = self.upgrade("bad.yaml", check=False)
-        self.table.row("upgrade, bad settings", done.returncode != 0 and uid() == before and self.ready() and self.pod()["status"]["containerStatuses"][0]["restartCount"] == restarts,
-                       f"refused, the old pod untouched: {(done.err.strip().splitlines() or [''])[-1][:110]}")
+        self.table.row(
+            "upgrade, bad settings",
+            done.returncode != 0
+            and uid() == before
+            and self.ready()
+            and self.pod()["status"]["containerStatuses"][0]["restartCount"] == restarts,
+            f"refused, the old pod untouched: {(done.err.strip().splitlines() or [''])[-1][:110]}",
+        )
         bad["settings"]["sourcez"] = {}
         self.write_values(bad, "bad.yaml")
         done = self.upgrade("bad.yaml", check=False)
-        self.table.row("upgrade, unknown key", done.returncode != 0 and "sourcez" in done.err and uid() == before, "refused by the schema before anything is sent")
+        self.table.row(
+            "upgrade, unknown key",
+            done.returncode != 0 and "sourcez" in done.err and uid() == before,
+            "refused by the schema before anything is sent",
+        )
         self.guide.follow("Upgrade")
         self.table.row("upgrade and rollback", self.ready(), "helm upgrade with good settings, helm rollback")
 
@@ -296,7 +496,11 @@ class Story:
         self.write_values(self.values(self.key, every="6s"))
         self.upgrade()
         _, seconds = wait("other settings in force", 150, lambda: self.metric(name) > before)
-        self.table.row("ConfigMap changed", seconds <= 90 and self.pod()["metadata"]["uid"] == uid, f"in force after {seconds:.0f} s, of at most 90; the same pod")
+        self.table.row(
+            "ConfigMap changed",
+            seconds <= 90 and self.pod()["metadata"]["uid"] == uid,
+            f"in force after {seconds:.0f} s, of at most 90; the same pod",
+        )
         text = self.parties.seed_keycloak("rotate-secret")["reader_secret"]
         self.kubectl("delete", "secret", "keycloak")
         self.kubectl("create", "secret", "generic", "keycloak", f"--from-literal=client-secret={text}")
@@ -305,10 +509,17 @@ class Story:
 
         def used():
             views = [view for view in self.facts("list", "sources") if view["stream"].startswith("keycloak:")]
-            return all(view["last_run"]["outcome"] == "collected" and moment(view["last_run"]["started"]) > rotated + 1 for view in views)
+            return all(
+                view["last_run"]["outcome"] == "collected" and moment(view["last_run"]["started"]) > rotated + 1
+                for view in views
+            )
 
         _, seconds = wait("collected with the new secret", 180, used)
-        self.table.row("Secret rotated", self.pod()["metadata"]["uid"] == uid, f"used by the runs {seconds:.0f} s later; the same pod")
+        self.table.row(
+            "Secret rotated",
+            self.pod()["metadata"]["uid"] == uid,
+            f"used by the runs {seconds:.0f} s later; the same pod",
+        )
 
     def full(self):
         """A volume without room: not ready, nothing damaged, and on it goes by itself."""
@@ -319,7 +530,11 @@ class Story:
         with open(filler, "wb") as file:
             file.write(b"\0" * (room - 1_000_000))
         try:
-            wait("the daemon says that the disk is nearly full", 90, lambda: self.metric("evidenced_disk_nearly_full") == 1)
+            wait(
+                "the daemon says that the disk is nearly full",
+                90,
+                lambda: self.metric("evidenced_disk_nearly_full") == 1,
+            )
             wait("the pod is not ready", 60, lambda: not self.ready())
             why = run("curl", "-s", f"http://{self.pod()['status']['podIP']}:8462/readyz").out.splitlines()[0][:140]
         finally:
@@ -328,7 +543,11 @@ class Story:
         wait("all collected once more", 120, self.all_collected)
         code, _ = self.verified()
         same = self.pod()["status"]["containerStatuses"][0]["restartCount"] == restarts
-        self.table.row("volume full", code == 0 and same, f"not ready, 0 restarts, verified afterwards, ready again {seconds:.0f} s after there was room: {why}")
+        self.table.row(
+            "volume full",
+            code == 0 and same,
+            f"not ready, 0 restarts, verified afterwards, ready again {seconds:.0f} s after there was room: {why}",
+        )
 
     def restored(self):
         """The volume is lost: what the cluster's storage would make anew is made by hand meanwhile."""
@@ -345,7 +564,16 @@ class Story:
                 if phase == "Released":
                     for path in volume.iterdir():
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
-                    run("kubectl", "patch", "pv", "data", "--type=json", "-p", '[{"op": "remove", "path": "/spec/claimRef"}]', check=False)
+                    run(
+                        "kubectl",
+                        "patch",
+                        "pv",
+                        "data",
+                        "--type=json",
+                        "-p",
+                        '[{"op": "remove", "path": "/spec/claimRef"}]',
+                        check=False,
+                    )
 
         thread = threading.Thread(target=storage, daemon=True)
         thread.start()
@@ -356,38 +584,80 @@ class Story:
         self.key = (self.folder / "auditor.vkey").read_text().strip()
         wait("all collected", 180, self.all_collected)
         code, report = self.verified("--key", self.key)
-        self.table.row("restore", code == 0, f"a lost volume of {before} entries from the copy: verified, closed, continued under another key, exit {code} of verify: {str(report['meaning']['continues'])[:120]}")
+        self.table.row(
+            "restore",
+            code == 0,
+            f"a lost volume of {before} entries from the copy: verified, closed, continued under another key, exit {code} of verify: {str(report['meaning']['continues'])[:120]}",
+        )
 
     def removed(self):
         before = self.verified()[1]["entries"]
         self.guide.follow("Remove")
         wait("the pod is gone", 90, lambda: run("kubectl", "-n", NS, "get", "pod", POD, check=False).returncode != 0)
         # The files of the release, but the claims.
-        left = self.kubectl("get", "all,configmap,pdb,networkpolicy,serviceaccount", "-l", "app.kubernetes.io/instance=evidenced", "-o", "name").split()
+        left = self.kubectl(
+            "get",
+            "all,configmap,pdb,networkpolicy,serviceaccount",
+            "-l",
+            "app.kubernetes.io/instance=evidenced",
+            "-o",
+            "name",
+        ).split()
         # helm test leaves its pod, for its log.
         left = [name for name in left if not name.endswith("-verify")]
         self.kubectl("delete", "pod", "-l", "app.kubernetes.io/name=evidenced-verify", "--ignore-not-found")
         self.write_values(self.values(self.key))
-        run("helm", "install", "evidenced", "deploy/helm/evidenced", "-n", NS, "-f", "values.yaml", "--wait", "--timeout", "3m", cwd=self.folder)
+        run(
+            "helm",
+            "install",
+            "evidenced",
+            "deploy/helm/evidenced",
+            "-n",
+            NS,
+            "-f",
+            "values.yaml",
+            "--wait",
+            "--timeout",
+            "3m",
+            cwd=self.folder,
+        )
         wait("all collected", 120, self.all_collected)
         code, report = self.verified("--key", self.key)
         after = report["entries"]
-        self.table.row("uninstall and install again", code == 0 and after > before and not left,
-                       f"the same ledger goes on, {before} to {after} entries, under the same key; left of the release: {left or 'the claims'}")
+        self.table.row(
+            "uninstall and install again",
+            code == 0 and after > before and not left,
+            f"the same ledger goes on, {before} to {after} entries, under the same key; left of the release: {left or 'the claims'}",
+        )
 
     def other_volume(self):
         """An empty volume does not begin a second ledger once the key is in the values."""
         wrong = self.values(self.key)
         wrong["settings"]["data"] = "/var/lib/evidenced/elsewhere"
         self.write_values(wrong, "wrong.yaml")
-        done = run("helm", "upgrade", "evidenced", "deploy/helm/evidenced", "-n", NS, "-f", "wrong.yaml", cwd=self.folder, timeout=200)
+        done = run(
+            "helm",
+            "upgrade",
+            "evidenced",
+            "deploy/helm/evidenced",
+            "-n",
+            NS,
+            "-f",
+            "wrong.yaml",
+            cwd=self.folder,
+            timeout=200,
+        )
         refused = lambda: self.kubectl("logs", POD, "-c", "init", "--tail=3", check=False)
         said, _ = wait("the init container refuses", 90, lambda: (text := refused()) and "is expected" in text and text)
         run("helm", "rollback", "evidenced", "-n", NS, cwd=self.folder)
         # A pod that never was ready is not replaced by itself (kubernetes/kubernetes#67250).
         self.kubectl("delete", "pod", POD, "--wait=false")
         wait("ready again", 120, self.ready)
-        self.table.row("empty volume", done.returncode == 0, "refused by the init container: " + said.strip().splitlines()[-1][-140:])
+        self.table.row(
+            "empty volume",
+            done.returncode == 0,
+            "refused by the init container: " + said.strip().splitlines()[-1][-140:],
+        )
 
     def rights(self):
         asked, all_lines = [], 0
@@ -397,7 +667,11 @@ class Story:
                 user = json.loads(line)["user"]["username"]
                 if user.startswith(f"system:serviceaccount:{NS}:"):
                     asked.append(line[:200])
-        self.table.row("requests to the API server", not asked, f"{len(asked)} by the accounts of the namespace, of {all_lines} in its audit log")
+        self.table.row(
+            "requests to the API server",
+            not asked,
+            f"{len(asked)} by the accounts of the namespace, of {all_lines} in its audit log",
+        )
 
     def tell(self):
         part = self.table.part
@@ -419,11 +693,21 @@ class Story:
             part("rights", self.rights)
         part("renders", lambda: renders.hold(self))
         left = self.guide.left()
-        self.table.row("guide", not left, f"every command of deploy/README.md was run; not run: {left}" if left else "every command of deploy/README.md was run as it stands")
+        self.table.row(
+            "guide",
+            not left,
+            (
+                f"every command of deploy/README.md was run; not run: {left}"
+                if left
+                else "every command of deploy/README.md was run as it stands"
+            ),
+        )
         self.parties.down() if hasattr(self, "parties") else None
         print(f"\n{(self.work / 'image.txt').read_text().strip()}\n")
         self.table.show()
-        print("\nNot to be seen on this cluster: NetworkPolicy is accepted, not enforced; one node, so no drain to another; volumes are made by hand.")
+        print(
+            "\nNot to be seen on this cluster: NetworkPolicy is accepted, not enforced; one node, so no drain to another; volumes are made by hand."
+        )
         print(f"{'FAILED' if self.table.failed() else 'all held'}, in {time.monotonic() - began:.0f} s")
         return 1 if self.table.failed() else 0
 

@@ -95,6 +95,26 @@ fn party_helm_renders_the_example_of_the_guide() {
     assert!(said.contains("# id.example.com\n    - ports:\n        - {port: 443, protocol: TCP}"), "{said}");
 }
 
+#[test]
+#[ignore = "needs promtool and helm: run by tests/all"]
+fn party_promtool_with_helm_finds_each_rule_silent_before_its_cause_and_firing_after_it() {
+    let rendered = rendered(&["--set", "prometheusRule.enabled=true", "--show-only", "templates/prometheusrule.yaml"]);
+    let folder = tempfile::tempdir().unwrap();
+    let groups = rendered.split("\nspec:\n").nth(1).unwrap();
+    let groups: String = groups.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+    std::fs::write(folder.path().join("rules.yaml"), &groups).unwrap();
+    let tests = text("tests/cluster/rules.test.yaml");
+    for alert in groups.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(tests.contains(&format!("- name: {alert}\n")), "{alert} has no test in tests/cluster/rules.test.yaml");
+    }
+    std::fs::write(folder.path().join("tests.yaml"), tests).unwrap();
+    for args in [["check", "rules", "rules.yaml"], ["test", "rules", "tests.yaml"]] {
+        let output = Command::new(needed("PROMTOOL_URL")).args(args).current_dir(folder.path()).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&said));
+    }
+}
+
 /// The settings as a file, and the objects but for the ConfigMap that holds them.
 fn settings_and_objects(all: &str) -> (String, String) {
     let mut settings = String::new();
