@@ -20,7 +20,8 @@ fn read(files: &[(u8, &[u8])]) -> Vec<String> {
 
 /// A package of one entry, whose checkpoints, policy and proof hold.
 fn of_one_entry(entry: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let key = &ledger::testing::fuzz::keys()[0];
+    let keys = ledger::testing::fuzz::keys();
+    let key = keys.first().unwrap();
     let origin = key.name().to_owned();
     let signed = Checkpoint { origin, size: 1, root: leaf_hash(entry) }.sign(key).unwrap();
     let proof = TlogProof { extra: None, index: 0, path: vec![], checkpoint: signed.note.clone() }.to_string();
