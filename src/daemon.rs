@@ -560,7 +560,9 @@ impl Daemon {
         E: From<StoreError> + Send + 'static,
     {
         let daemon = self.clone();
-        match tokio::task::spawn_blocking(move || work(&daemon)).await {
+        // What it says and does belongs to whatever wanted it.
+        let span = tracing::Span::current();
+        match tokio::task::spawn_blocking(move || span.in_scope(|| work(&daemon))).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Stopped(format!("a task broke off: {error}")).into()),
         }

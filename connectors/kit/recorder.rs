@@ -453,7 +453,7 @@ fn span_of(call: &CallSpec, request: &http::Request<Bytes>, url: &Url, tries: us
         otel.name = call.name,
         otel.kind = "client",
         http.request.method = request.method().as_str(),
-        http.request.resend_count = tries,
+        http.request.resend_count = (tries > 0).then_some(tries),
         http.response.status_code = tracing::field::Empty,
         server.address = url.host_str().unwrap_or_default(),
         server.port = url.port_or_known_default(),

@@ -64,11 +64,14 @@ fn arrives(protocol: &str, endpoint: &str, instance: &str) {
     }
     let mut spans = Vec::new();
     of("resourceSpans").into_iter().for_each(|line| having(line, "spanId", &mut spans));
-    let run = spans.iter().find(|span| span["name"] == "run" && attribute(span, "entry").is_some()).expect("a run");
-    let of_run: Vec<_> = spans.iter().filter(|span| span["traceId"] == run["traceId"]).collect();
-    let call = of_run.iter().find(|span| span["name"] == "GET /admin/realms/{realm}/users" || span["kind"] == 3);
-    let call = call.expect("a call within it");
-    assert_eq!(attribute(call, "http.request.method"), Some("GET".into()).or(attribute(call, "http.request.method")));
+    let call = spans.iter().find(|span| span["name"] == "GET /admin/realms/{realm}").expect("a call");
+    assert_eq!(call["kind"], 3, "a client's");
+    for name in ["run", "collect", "record", "evaluate"] {
+        let within = spans.iter().find(|span| span["name"] == name && span["traceId"] == call["traceId"]);
+        let within = within.unwrap_or_else(|| panic!("{name} has no part in the trace of the call"));
+        assert!(name != "run" || attribute(within, "entry").is_some(), "from the call to the evidence: {within:#}");
+    }
+    assert_eq!(attribute(call, "http.request.method"), Some("GET".into()));
     assert_eq!(attribute(call, "http.response.status_code"), Some("200".into()), "{call:#}");
     assert_eq!(attribute(call, "server.address"), Some("127.0.0.1".into()), "{call:#}");
     assert!(attribute(call, "url.full").is_none(), "an address may hold an id");

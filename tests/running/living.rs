@@ -1,14 +1,13 @@
 //! How the daemon begins, bears a bad disk, and ends: each state has a name, people are told, and nothing is damaged.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kit::http::Method;
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Setup, binary, now};
+use crate::support::{Setup, now};
 
 fn world() -> (World, world::Server) {
     let world = World::new(7, 12, now().millis());
@@ -44,33 +43,6 @@ fn it_is_ready_within_five_seconds_of_its_start() {
     }
     println!("from start to ready: {best:?}");
     assert!(best <= Duration::from_secs(5), "{best:?}");
-}
-
-#[test]
-fn a_second_daemon_on_the_same_volume_is_refused_at_once_and_says_why() {
-    let (_world, server) = world();
-    let setup = Setup::of_world(&server);
-    let mut daemon = setup.start();
-    daemon.wait_for_runs(1);
-    // At other addresses, as in another pod: what stands in the way is the data directory alone.
-    let other = setup.dir.path().join("other.yaml");
-    let text = fs::read_to_string(setup.settings()).unwrap();
-    let free = |name: &str, text: String| {
-        let port = crate::support::free_port();
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-        text.replace(&line, &format!("{name} {{listen: '127.0.0.1:{port}'}}"))
-    };
-    fs::write(&other, free("web:", free("health:", text))).unwrap();
-    let began = Instant::now();
-    let refused = Command::new(binary()).arg("--config").arg(&other).arg("run").output().unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("another process"), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    daemon.wait_for_runs(1);
-    assert_eq!(daemon.stop().0, Some(0));
-    let (exit, said) = setup.verify();
-    assert_eq!(exit, 0, "{said}");
 }
 
 #[test]
