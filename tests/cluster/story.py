@@ -679,29 +679,35 @@ class Story:
         part("counterparts, volumes, namespace", self.begin)
         part("install", self.install)
         if hasattr(self, "key"):
-            part("drifts", self.drifts)
-            part("copy", self.copy)
-            part("a second process", self.second)
-            part("upgrades", self.upgrades)
-            part("live settings", self.live)
-            part("volume full", self.full)
-            part("rules", lambda: rules.fire(self))
-            part("deleted, killed, evicted", self.ends)
-            part("a lost volume", self.restored)
-            part("removed and installed again", self.removed)
-            part("an empty volume", self.other_volume)
-            part("rights", self.rights)
-        part("renders", lambda: renders.hold(self))
-        left = self.guide.left()
-        self.table.row(
-            "guide",
-            not left,
-            (
-                f"every command of deploy/README.md was run; not run: {left}"
-                if left
-                else "every command of deploy/README.md was run as it stands"
-            ),
-        )
+            for name, what, tell in (
+                ("drifts", "drifts", self.drifts),
+                ("copy", "copy", self.copy),
+                ("second", "a second process", self.second),
+                ("upgrades", "upgrades", self.upgrades),
+                ("live", "live settings", self.live),
+                ("full", "volume full", self.full),
+                ("rules", "rules", lambda: rules.fire(self)),
+                ("ends", "deleted, killed, evicted", self.ends),
+                ("restored", "a lost volume", self.restored),
+                ("removed", "removed and installed again", self.removed),
+                ("empty", "an empty volume", self.other_volume),
+                ("rights", "rights", self.rights),
+            ):
+                if not self.options.only or name in self.options.only:
+                    part(what, tell)
+        if not self.options.only or "renders" in self.options.only:
+            part("renders", lambda: renders.hold(self))
+        if not self.options.only:
+            left = self.guide.left()
+            self.table.row(
+                "guide",
+                not left,
+                (
+                    f"every command of deploy/README.md was run; not run: {left}"
+                    if left
+                    else "every command of deploy/README.md was run as it stands"
+                ),
+            )
         self.parties.down() if hasattr(self, "parties") else None
         print(f"\n{(self.work / 'image.txt').read_text().strip()}\n")
         self.table.show()
@@ -717,6 +723,7 @@ def main():
     for name in ("--work", "--binary", "--audit-log"):
         parser.add_argument(name, required=True)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", action="append", default=[])
     sys.exit(Story(parser.parse_args()).tell())
 
 
