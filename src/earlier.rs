@@ -9,6 +9,7 @@ use bytes::Bytes;
 use domain::entry::Fact;
 use domain::{Exchange, StreamId};
 use kit::Conditional;
+use store::read::exchange_lines;
 use store::{Read, Store};
 
 /// Earlier answers as the ledger holds them.
@@ -65,7 +66,7 @@ impl Conditional for Recorded {
 fn tagged_in(store: &Store, run: u64) -> Option<BTreeMap<String, Exchange>> {
     let Fact::Run(run) = store.entry(run).ok()??.fact else { return None };
     let list = store.body(&run.exchanges?).ok()??;
-    let exchanges = std::str::from_utf8(&list).ok()?.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let exchanges = exchange_lines(store, &list).filter_map(Result::ok);
     let usable = exchanges.filter(|exchange: &Exchange| {
         let answered = exchange.status == Some(200) || exchange.not_modified;
         answered && exchange.error.is_none() && exchange.etag.is_some() && !exchange.body.is_empty()

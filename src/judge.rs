@@ -397,12 +397,33 @@ impl Judging<'_> {
     /// Ends the deviations of resources that are no longer there.
     fn gone(&self, judged: &mut Judged) -> Result<(), JudgeError> {
         for (pseudonym, row) in std::mem::take(&mut judged.known).into_iter().filter(|(_, row)| row.state.open) {
-            let Some(resource) = self.query.read.resource(&pseudonym) else { continue };
+            let Some(resource) = self.query.read.resource(&pseudonym) else {
+                // It was erased: whether it is still there cannot be said of it, and nothing more will be.
+                judged.steps.push(self.erased(judged, pseudonym, &row));
+                continue;
+            };
             let detail = self.query.detail(&row.opened_detail)?;
             let name = detail.map_or_else(|| resource.id.clone(), |detail| detail.name);
             self.step(judged, &resource, pseudonym, &name, None, Some(&row))?;
         }
         Ok(())
+    }
+
+    /// The end of a deviation whose resource was erased: it stands as a pseudonym, and its details are gone.
+    fn erased(&self, judged: &Judged, resource: Pseudonym, row: &DeviationRow) -> Step {
+        Step {
+            check: judged.line.check.clone(),
+            resource,
+            kind: row.kind.clone(),
+            source: row.source.clone(),
+            severity: judged.severity,
+            change: Change::Gone,
+            episode: row.state.episode,
+            baseline: false,
+            opened_by: Some(row.state.opened_by),
+            was: None,
+            detail: row.detail.clone(),
+        }
     }
 
     /// Notes the step in the life of a deviation that an observation of a resource means, if it means one.

@@ -13,7 +13,7 @@ use domain::entry::{Entry, Fact, MissedReason};
 use domain::{BodyId, Duration, Pseudonym, Slot, StreamId, Timestamp};
 use serde::Serialize;
 use store::read::{ObservationLine, observation_lines, parse_entry, population_lines};
-use store::{Offline, Read, ReadError};
+use store::{Absent, Offline, Read, ReadError};
 
 pub use self::outside::{Contradicted, Held, Outside, Trust};
 use crate::schedule::Schedule;
@@ -35,14 +35,17 @@ pub struct Meaning {
     pub pending: u64,
     /// Runs that had begun when the ledger ends.
     pub under_way: u64,
-    /// Bodies that an entry names and that are not there. After an erasure that is as it should be.
+    /// Bodies that an entry names and that are gone, as an erasure says: that is as it should be.
+    pub erased_bodies: u64,
+    /// Bodies that an entry names and that are not there, with nothing that says why.
     pub absent_bodies: u64,
     /// Bodies that an entry names and that were not opened, because the data key is not at hand.
     pub unopened_bodies: u64,
     /// Resources that manifests name by a pseudonym.
     pub resources: u64,
-    /// Those of them whose record key is gone, so that nobody can say which resource is meant: erased, or lost with
-    /// `keys/records`.
+    /// Those of them that were erased, as an entry says, so that nobody can say which resource is meant.
+    pub erased: u64,
+    /// Those of them of which nobody can say which resource is meant because the key is lost with `keys/records`.
     pub unnamed: u64,
     /// The ledger that this one continues, when that was closed.
     pub continues: Option<domain::entry::Continues>,
@@ -81,6 +84,7 @@ pub fn meaning_of(offline: &Offline, trust: &Trust) -> Result<Meaning, ReadError
         once: BTreeMap::new(),
         seen: BTreeSet::new(),
         pseudonyms: BTreeSet::new(),
+        holds: BTreeMap::new(),
         last_at: Timestamp::default(),
         gathered: outside::Gathered::default(),
     };
@@ -99,9 +103,13 @@ pub fn meaning_of(offline: &Offline, trust: &Trust) -> Result<Meaning, ReadError
         audit.meaning.entries += 1;
     }
     audit.count_slots();
-    let unnamed = audit.pseudonyms.iter().filter(|pseudonym| offline.resource(pseudonym).is_none()).count();
     audit.meaning.resources = audit.pseudonyms.len() as u64;
-    audit.meaning.unnamed = unnamed as u64;
+    for pseudonym in audit.pseudonyms.iter().filter(|pseudonym| offline.resource(pseudonym).is_none()) {
+        match store::erased(offline.index().as_ref(), pseudonym)? {
+            Some(_) => audit.meaning.erased += 1,
+            None => audit.meaning.unnamed += 1,
+        }
+    }
     audit.meaning.outside = outside::judge(&audit.gathered, offline, offline.reader(), trust)?;
     Ok(audit.meaning)
 }
@@ -113,6 +121,8 @@ struct Audit<'a> {
     once: BTreeMap<String, u64>,
     seen: BTreeSet<BodyId>,
     pseudonyms: BTreeSet<Pseudonym>,
+    /// Legal holds in force, by entry: of which resources, or of everything.
+    holds: BTreeMap<u64, Vec<Pseudonym>>,
     last_at: Timestamp,
     gathered: outside::Gathered,
 }
@@ -172,6 +182,29 @@ impl Audit<'_> {
             }
             Fact::Export(export) => {
                 self.body(number, &export.detail)?;
+            }
+            Fact::Erase(erase) => {
+                if let Some(body) = &erase.detail {
+                    self.body(number, body)?;
+                }
+                let of = erase.of.as_ref().map(|of| &of.resource);
+                let held =
+                    self.holds.iter().find(|(_, held)| held.is_empty() || of.is_some_and(|of| held.contains(of)));
+                // One that is only made good was lawful when its own entry was recorded.
+                if let (Some((hold, _)), Some(_)) = (held, of) {
+                    let what = format!("it erases what #{hold} held");
+                    self.invalid(number, None, what);
+                }
+            }
+            Fact::Hold(hold) => {
+                self.body(number, &hold.detail)?;
+                self.holds.insert(number, hold.of.iter().map(|of| of.resource.clone()).collect());
+            }
+            Fact::Release(release) => {
+                self.body(number, &release.detail)?;
+                if self.holds.remove(&release.hold).is_none() {
+                    self.invalid(number, None, format!("it releases #{}, which is no hold in force", release.hold));
+                }
             }
             Fact::Version(version) => {
                 if let Some(body) = &version.checks_body {
@@ -308,8 +341,18 @@ impl Audit<'_> {
                 Ok(None)
             }
             Ok(None) => {
+                let why = match self.offline.absent(id)? {
+                    Absent::Erased(_) => {
+                        self.meaning.erased_bodies += 1;
+                        return Ok(None);
+                    }
+                    Absent::Destroyed => {
+                        "was sealed under a key that was destroyed, and no entry says that it was erased"
+                    }
+                    Absent::NeverKept => "is not there",
+                };
                 self.meaning.absent_bodies += 1;
-                self.missing(number, format!("the body {id} that it names is not there"));
+                self.missing(number, format!("the body {id} that it names {why}"));
                 Ok(None)
             }
             Err(error) => {

@@ -324,18 +324,6 @@ fn nothing_to_hold() {
 }
 
 #[test]
-#[ignore = "not built yet: erasure"]
-fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
-    nothing_to_hold();
-}
-
-#[test]
-#[ignore = "not built yet: erasure, retention and holds"]
-fn invariant_20_a_legal_hold_stands_before_erasure_retirement_and_pruning() {
-    nothing_to_hold();
-}
-
-#[test]
 #[ignore = "not built yet: several tenants, and packages"]
 fn invariant_22_nothing_of_one_tenant_stands_in_a_package_of_another() {
     nothing_to_hold();

@@ -14,6 +14,8 @@ mod daemon;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod erase;
+#[cfg(test)]
 mod handover;
 #[cfg(test)]
 mod invariants;

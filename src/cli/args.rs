@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{FrameworkId, RowAddress, SourceId, StreamId, Timestamp};
+use domain::{FrameworkId, ResourceKey, RowAddress, SourceId, StreamId, Timestamp};
 
 /// The heading of options that every command has.
 const EVERYWHERE: &str = "Options of every command";
@@ -67,6 +67,12 @@ pub enum Command {
     Backup(BackupArgs),
     /// Read a copy back into a new or empty folder (--data DIR)
     Restore(RestoreArgs),
+    /// Destroy what was recorded of a person or thing (one resource, or several that belong together). Ledger and proofs stay
+    Erase(EraseArgs),
+    /// Forbid that something is erased or expires, for as long as a dispute needs it. The daemon must not run
+    Hold(HoldArgs),
+    /// End a hold. The daemon must not run
+    Release(ReleaseArgs),
     /// Compute recorded observations again, byte for byte, with the checks of their day; and say what today's would flip
     Replay(ReplayArgs),
     /// Ask the running daemon to collect now
@@ -360,6 +366,86 @@ pub struct PackageArgs {
     /// Whom it is for: recorded in the ledger, so that they can be told when something in it is erased
     #[arg(long = "for", value_name = "NAME")]
     pub recipient: String,
+}
+
+/// `erase`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Each record lies sealed under a key of its own; that key is destroyed, with those of all answers in which an id, a \
+    name or an address of it stands. What is not there any more is said to be erased everywhere, and no proof breaks. The \
+    daemon must not run, but for --find and --dry-run. Whoever is still at the source is collected again, as somebody new: \
+    erase after they are gone from there.\n\n\
+    Example: evidenced erase --find dora@example.org\n         \
+    evidenced erase keycloak.user/0b1c… --because 'request of 2026-11-20' --by 'Data protection officer' --yes\n\n\
+    Exit codes: 0 erased, or found, or shown; 2 nothing was erased."
+)]
+pub struct EraseArgs {
+    /// What to erase: a type and the source's own id, as --find prints them
+    #[arg(value_name = "TYPE/ID", required_unless_present = "find", value_parser = resource)]
+    pub resources: Vec<ResourceKey>,
+    /// Only list the records in which a word stands: a name, an address, an id
+    #[arg(long, value_name = "WORD", conflicts_with = "resources")]
+    pub find: Option<String>,
+    /// A word to look for in answers beside its ids, names and addresses; may be given more than once
+    #[arg(long, value_name = "WORD")]
+    pub also_named: Vec<String>,
+    /// Why, in words that name nobody: it stands in the ledger for ever
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+    /// Who asked for it
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Only show what would go, what would stay and who else has it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask again
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `hold`
+#[derive(Args, Debug)]
+pub struct HoldArgs {
+    /// What to hold: a type and the source's own id, as `erase --find` prints them
+    #[arg(value_name = "TYPE/ID", required_unless_present = "all", conflicts_with = "all", value_parser = resource)]
+    pub resources: Vec<ResourceKey>,
+    /// Everything that is and will be recorded
+    #[arg(long)]
+    pub all: bool,
+    /// Why, and by whom.
+    #[command(flatten)]
+    pub why: TwoRoles,
+}
+
+/// `release`
+#[derive(Args, Debug)]
+pub struct ReleaseArgs {
+    /// The entry that recorded the hold (166); a leading # is allowed
+    #[arg(value_name = "ENTRY")]
+    pub hold: RowAddress,
+    /// Why, and by whom.
+    #[command(flatten)]
+    pub why: TwoRoles,
+}
+
+/// What one person asks for and another approves.
+#[derive(Args, Debug)]
+pub struct TwoRoles {
+    /// Why, in words that name nobody: it stands in the ledger for ever
+    #[arg(long, value_name = "TEXT")]
+    pub because: String,
+    /// Who asks for it
+    #[arg(long, value_name = "NAME")]
+    pub asked_by: String,
+    /// Who approved it: somebody else
+    #[arg(long, value_name = "NAME")]
+    pub approved_by: String,
+}
+
+/// Reads `TYPE/ID`.
+fn resource(text: &str) -> Result<ResourceKey, String> {
+    let (kind, id) = text.split_once('/').filter(|(_, id)| !id.is_empty()).ok_or("expected TYPE/ID")?;
+    Ok(ResourceKey { kind: kind.parse().map_err(|error| format!("{error}"))?, id: id.to_owned() })
 }
 
 /// `replay`

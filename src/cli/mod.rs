@@ -4,7 +4,9 @@ mod args;
 mod backup;
 mod check;
 mod doctor;
+mod erase;
 mod explain;
+mod hold;
 mod ledger;
 mod output;
 mod package;
@@ -80,6 +82,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Init(args) => run::init(&cli, args, &out),
         Command::Run(args) => run::run(&cli, args, &out),
         Command::Package(args) => package::package(&cli, args, &out),
+        Command::Erase(args) => erase::erase(&cli, args, &out),
+        Command::Hold(args) => hold::hold(&cli, args, &out),
+        Command::Release(args) => hold::release(&cli, args, &out),
         Command::Replay(args) => replay::replay(&cli, args, &out),
         Command::RunNow(args) => run::run_now(&cli, args, &out),
         Command::Scan(args) => scan::scan(&cli, args, &out),

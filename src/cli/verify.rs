@@ -348,6 +348,10 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
         "counted    {} populations and {} judgements, row by row",
         meaning.populations, meaning.judgements
     ));
+    if meaning.erased_bodies > 0 {
+        let (bodies, erased, all) = (meaning.erased_bodies, meaning.erased, meaning.resources);
+        out.line(format!("           {bodies} bodies and {erased} of {all} resources were erased, as entries say"));
+    }
     if meaning.unnamed > 0 && meaning.unopened_bodies == 0 {
         let (unnamed, all) = (meaning.unnamed, meaning.resources);
         out.line(out.toned(

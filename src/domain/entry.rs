@@ -4,7 +4,11 @@
 //! link to names lives beside the bodies and can be erased. Every stored form has a version; a reader that meets an
 //! entry kind it does not know keeps it as [`Fact::Other`] and goes on.
 
+mod privacy;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::privacy::{Erase, EraseDetail, Hold, HoldDetail, Release, Subject};
 
 use crate::{
     BodyId, Change, CheckCounts, CheckId, ControlId, Duration, FindingReason, FindingValue, FrameworkId, Gap,
@@ -78,6 +82,12 @@ pub enum Fact {
     Cosigned(Cosigned),
     /// A package was made for somebody to take away.
     Export(Export),
+    /// A record was erased: its key was destroyed, and nobody can open what was sealed under it.
+    Erase(Erase),
+    /// Something may not be erased and does not expire from here on.
+    Hold(Hold),
+    /// A hold is over.
+    Release(Release),
     /// A kind written by a later version.
     #[serde(other)]
     Other,
@@ -118,6 +128,9 @@ impl Fact {
             Fact::Clock(_) => "clock",
             Fact::Room(_) => "room",
             Fact::Trouble(_) => "trouble",
+            Fact::Erase(_) => "erase",
+            Fact::Hold(_) => "hold",
+            Fact::Release(_) => "release",
             Fact::Key(_) => "key",
             Fact::Authority(_) => "authority",
             Fact::Anchor(_) => "anchor",

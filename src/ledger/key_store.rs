@@ -8,7 +8,7 @@
 //! A key is destroyed where it lies: `-` is written over all of its line but the name. Base64 has no such sign, so that a
 //! line that was half overwritten when the power failed is known as well.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -219,9 +219,10 @@ impl KeyStore {
         let mut file = self.file();
         let writing = file.as_mut().ok_or(KeyStoreError::Refused("the file was opened for reading"))?;
         let (mut at, mut destroyed) = (0, 0);
+        let meant: HashSet<&KeyId> = ids.iter().collect();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let sealed = line.get(ID + 1..line.len().saturating_sub(1)).unwrap_or_default();
-            let meant = id_of(line).is_some_and(|id| ids.contains(&id));
+            let meant = id_of(line).is_some_and(|id| meant.contains(&id));
             if meant && sealed.iter().any(|byte| *byte != GONE) {
                 let place = (at + ID + 1) as u64;
                 writing.file.write_at(place, &vec![GONE; sealed.len()]).map_err(|e| self.io(e))?;

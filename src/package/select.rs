@@ -273,6 +273,10 @@ impl Walk<'_> {
                 }
             }
             Fact::Anchor(anchor) => self.anchors.push(anchor.clone()),
+            // What says why bodies of the period are gone, whenever that was.
+            Fact::Erase(erase) if erase.of.as_ref().is_none_or(|of| self.types.contains(&of.kind)) => {
+                self.rests_on.insert(number);
+            }
             Fact::Clock(_) | Fact::Room(_) | Fact::Damage(_) if self.holds(entry.at) => self.choose(number),
             _ => {}
         }

@@ -138,6 +138,22 @@ impl Query<'_> {
                 };
                 Some(view(what, place.to_owned(), trouble.detail.clone()))
             }
+            Fact::Erase(erase) => {
+                let keys = erase.keys.len();
+                let of = erase.of.as_ref().map(|of| format!("{} ({})", of.kind, of.resource));
+                Some(view("ERASED", of.unwrap_or_else(|| format!("{keys} record keys")), erase.basis.clone()))
+            }
+            Fact::Hold(hold) => {
+                let of = match hold.of.len() {
+                    0 => "everything".to_owned(),
+                    1 => "1 record".to_owned(),
+                    n => format!("{n} records"),
+                };
+                Some(view("HELD", of, hold.because.clone()))
+            }
+            Fact::Release(release) => {
+                Some(view("RELEASED", format!("the hold #{}", release.hold), release.because.clone()))
+            }
             Fact::Key(step) => Some(match step.retires {
                 None => view(
                     "KEY",

@@ -27,7 +27,7 @@ pub struct EntryView {
     pub fact: Value,
     /// How many rows it has.
     pub rows: u64,
-    /// What stands in its body, for a deviation or an export.
+    /// What stands in its body, for a deviation, an export, an erasure, a hold or its release.
     pub detail: Option<Value>,
     /// The first exchanges of a run, at most [`EXCHANGES`]; all of them are rows of their own.
     pub exchanges: Vec<ExchangeView>,
@@ -88,6 +88,9 @@ impl Query<'_> {
         let detail = match &entry.fact {
             Fact::Deviation(deviation) => self.json_body(&deviation.detail)?,
             Fact::Export(export) => self.json_body(&export.detail)?,
+            Fact::Hold(hold) => self.json_body(&hold.detail)?,
+            Fact::Release(release) => self.json_body(&release.detail)?,
+            Fact::Erase(erase) => erase.detail.as_ref().map(|body| self.json_body(body)).transpose()?.flatten(),
             Fact::Run(run) => run.changes.as_ref().map(|body| self.json_body(body)).transpose()?.flatten(),
             _ => None,
         };
@@ -175,13 +178,13 @@ impl Query<'_> {
         let mut left = row as usize;
         if let Some(exchange) = exchanges.get(left) {
             let exchange = exchange.clone();
-            let mut text = Vec::new();
-            for segment in &exchange.body {
-                text.extend(self.read.body(segment)?.unwrap_or_default());
-            }
-            let body = (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned());
+            let segments = exchange.body.iter().map(|segment| self.read.body(segment));
+            // An answer of which a part was erased is not shown as if that were all.
+            let whole = segments.collect::<Result<Option<Vec<_>>, _>>()?.map(|segments| segments.concat());
+            let erased = whole.is_none();
+            let body = whole.filter(|text| !text.is_empty()).map(|text| String::from_utf8_lossy(&text).into_owned());
             let line = format!("{} {}", exchange.call, exchange.answer());
-            return Ok(Some(RowView { line, exchange: Some(ExchangeView { exchange }), body, ..blank }));
+            return Ok(Some(RowView { line, exchange: Some(ExchangeView { exchange }), body, erased, ..blank }));
         }
         left -= exchanges.len();
         for population in &run.populations {
@@ -206,14 +209,7 @@ impl Query<'_> {
 
     fn first_exchanges(&self, list: Option<&BodyId>, most: usize) -> Result<Vec<Exchange>, ReadError> {
         let Some(bytes) = list.map(|list| self.read.body(list)).transpose()?.flatten() else { return Ok(Vec::new()) };
-        let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-        lines
-            .take(most)
-            .map(|line| {
-                serde_json::from_slice(line)
-                    .map_err(|e| ReadError::Malformed(format!("an exchange does not read: {e}")))
-            })
-            .collect()
+        read::exchange_lines(self.read, &bytes).take(most).collect()
     }
 
     fn resource_in(

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use crate::index::{Index, IndexError, Op};
 use crate::rows::{
-    AnchorRow, AuthorityRow, CoverageRow, DamageRow, DeliveryRow, DeviationRow, FindingRow, IntentRow, KeyRow,
-    ObservedRow, RoomRow, RunRow, ScheduleRow, ScrubRow, SilenceRow, SlotOutcome, SlotRow, StreamRow, TroubleRow,
-    WitnessRow, key,
+    AnchorRow, AuthorityRow, CoverageRow, DamageRow, DeliveryRow, DeviationRow, ErasedRow, FindingRow, HoldRow,
+    IntentRow, KeyRow, ObservedRow, RoomRow, RunRow, ScheduleRow, ScrubRow, SilenceRow, SlotOutcome, SlotRow,
+    StreamRow, TroubleRow, WitnessRow, key,
 };
 
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
@@ -104,6 +104,23 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             put(&mut ops, key::delivery(number), &row)?;
         }
         Fact::Clock(_) => put_change(&mut ops, number),
+        Fact::Erase(erase) => {
+            let row = ErasedRow { entry: number, at: entry.at, basis: erase.basis.clone() };
+            for id in &erase.keys {
+                put(&mut ops, key::erased(id), &row)?;
+            }
+            put_change(&mut ops, number);
+        }
+        Fact::Hold(hold) => {
+            let of = hold.of.iter().map(|subject| subject.resource.clone()).collect();
+            let row = HoldRow { entry: number, at: entry.at, of, because: hold.because.clone() };
+            put(&mut ops, key::hold(number), &row)?;
+            put_change(&mut ops, number);
+        }
+        Fact::Release(release) => {
+            ops.push(Op::Delete(key::hold(release.hold)));
+            put_change(&mut ops, number);
+        }
         Fact::Room(room) => {
             let opened: Option<RoomRow> = get(index, key::ROOM)?.filter(|_| room.opened_by.is_some());
             let row = RoomRow {

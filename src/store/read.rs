@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use domain::entry::Entry;
-use domain::{BodyId, Pseudonym, ResourceKey};
+use domain::{BodyId, Exchange, Pseudonym, ResourceKey};
 
 use crate::index::{Index, IndexError};
+use crate::subjects::VEIL;
 
 /// Something recorded could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,34 @@ pub trait Read: Send + Sync {
     fn entry(&self, number: u64) -> Result<Option<Entry>, ReadError> {
         self.entry_bytes(number)?.map(|bytes| parse_entry(number, &bytes)).transpose()
     }
+}
+
+/// The exchanges of a run, as its list has them, with the ids of resources that were not erased in their addresses.
+pub fn exchange_lines<'a>(
+    read: &'a dyn Read,
+    list: &'a [u8],
+) -> impl Iterator<Item = Result<Exchange, ReadError>> + 'a {
+    list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(move |line| {
+        let exchange: Exchange = serde_json::from_slice(line)
+            .map_err(|e| ReadError::Malformed(format!("an exchange does not read: {e}")))?;
+        let url = unveiled(read, &exchange.url);
+        let next = exchange.next.as_ref().map(|next| unveiled(read, next));
+        Ok(Exchange { url, next, ..exchange })
+    })
+}
+
+fn unveiled(read: &dyn Read, address: &str) -> String {
+    let mut parts = address.split(VEIL);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let split = part.split_at_checked(32);
+        let known = split.and_then(|(id, rest)| Some((read.resource(&id.parse().ok()?)?, rest)));
+        match known {
+            Some((resource, rest)) => text.extend([resource.id.as_str(), rest]),
+            None => text.extend([VEIL.to_string().as_str(), part]),
+        }
+    }
+    text
 }
 
 /// Reads an entry's bytes.

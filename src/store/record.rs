@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use domain::entry::{self, CheckLine, DeviationDetail, Fact, Intent, Observations, PopulationManifest};
 use domain::{
-    BodyId, CheckId, CollectionRun, Gap, Observation, Population, Pseudonym, ResourceKey, RowAddress, SourceId,
-    StreamId,
+    BodyId, CheckId, CollectionRun, Exchange, Gap, Observation, Population, Pseudonym, ResourceKey, RowAddress,
+    SourceId, StreamId,
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::read::ObservationLine;
-use crate::subjects::Owner;
+use crate::subjects::{ASKED_FOR, Owner};
 use crate::writer::{Receipt, Store, StoreError};
 
 /// Where the observations of one judgement are recorded.
@@ -58,11 +58,22 @@ impl Store {
         }
         populations.sort_by(|a, b| a.kind.cmp(&b.kind));
         let mut exchanges = String::new();
-        for exchange in &run.exchanges {
-            exchanges.push_str(&canonical(exchange)?);
+        // The list is the ledger's own and outlives whoever is erased: ids in addresses stand as pseudonyms, also where
+        // one is asked for before it is known whose it is.
+        for id in run.exchanges.iter().filter_map(|exchange| id_asked_for(&exchange.call, &exchange.url)) {
+            if !self.subjects().knows_id(id) {
+                self.pseudonym_for(&key_of(&run.source(), ASKED_FOR, id))?;
+            }
+        }
+        let urls = self.subjects().veiled(run.exchanges.iter().map(|exchange| exchange.url.as_str()));
+        let nexts =
+            self.subjects().veiled(run.exchanges.iter().map(|exchange| exchange.next.as_deref().unwrap_or_default()));
+        for ((exchange, url), next) in run.exchanges.iter().zip(urls).zip(nexts) {
+            let next = exchange.next.as_ref().map(|_| next);
+            exchanges.push_str(&canonical(&Exchange { url, next, ..exchange.clone() })?);
             exchanges.push('\n');
         }
-        let caller = run.caller.as_ref().map(|caller| self.pseudonym_for(&caller_key(&run.source(), caller)));
+        let caller = run.caller.as_ref().map(|caller| self.pseudonym_for(&key_of(&run.source(), CALLER, caller)));
         let changes = match &run.changes {
             Ok(changes) if changes.is_empty() => None,
             changes => Some(self.put_answer(canonical(changes)?.as_bytes())?),
@@ -207,11 +218,22 @@ pub fn row_text<T: Serialize>(value: &T) -> Result<String, StoreError> {
     Ok(text)
 }
 
-/// Who we are at a source is somebody's name too.
-fn caller_key(source: &SourceId, caller: &str) -> ResourceKey {
-    let kind = format!("{}.caller", source.kind());
+/// How the type of who we are at a source ends: that is somebody's name too.
+const CALLER: &str = ".caller";
+
+/// The key of something that is no resource of any population.
+fn key_of(source: &SourceId, ending: &str, id: &str) -> ResourceKey {
+    let kind = format!("{}{ending}", source.kind());
     let kind = kind.parse().unwrap_or_else(|_| unreachable!("a source's kind is a word"));
-    ResourceKey { kind, id: caller.to_owned() }
+    ResourceKey { kind, id: id.to_owned() }
+}
+
+/// What stands in the place of `{id}` in the address of a declared call. The two are laid over each other from their
+/// ends, since addresses begin with the source's own.
+fn id_asked_for<'a>(call: &str, url: &'a str) -> Option<&'a str> {
+    let path = url.split(['?', '#']).next()?;
+    let mut parts = call.rsplit('/').zip(path.rsplit('/'));
+    parts.find(|(declared, _)| *declared == "{id}").map(|(_, id)| id)
 }
 
 /// The gaps that stand in the entry itself, whole populations first, and how many more there are.

@@ -401,6 +401,30 @@ pub struct KeyRow {
     pub both: bool,
 }
 
+/// The erasure that a record key went with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ErasedRow {
+    /// The erase entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Why, in words that name nobody.
+    pub basis: String,
+}
+
+/// A legal hold that is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HoldRow {
+    /// The hold entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Of which resources; of everything when none is named.
+    pub of: Vec<Pseudonym>,
+    /// Why, in words that name nobody.
+    pub because: String,
+}
+
 /// The names of keys.
 pub mod key {
     use super::{CheckId, CollectorName, ControlId, FrameworkId, Pseudonym, Slot, SourceId, StreamId, TroubleIn};
@@ -525,6 +549,22 @@ pub mod key {
     /// An anchor by its entry.
     pub fn anchor(entry: u64) -> Vec<u8> {
         [ANCHORS, &entry.to_be_bytes()].concat()
+    }
+
+    /// Prefix of all record keys that were erased.
+    pub const ERASED: &[u8] = b"x/";
+
+    /// A record key that was erased, by its name.
+    pub fn erased(id: &Pseudonym) -> Vec<u8> {
+        [ERASED, id.to_bytes().as_slice()].concat()
+    }
+
+    /// Prefix of all holds in force.
+    pub const HOLDS: &[u8] = b"q/";
+
+    /// A hold by its entry.
+    pub fn hold(entry: u64) -> Vec<u8> {
+        [HOLDS, &entry.to_be_bytes()].concat()
     }
 
     /// The last entry of a kind: `genesis`, `version`.

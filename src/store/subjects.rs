@@ -24,9 +24,28 @@ pub(crate) enum Owner<'a> {
     Itself,
     /// One resource.
     Resource(&'a ResourceKey),
-    /// A resource, and whoever has this id at the source, if a resource of that id is known.
+    /// A resource, and whoever has this id at the source, known as a resource or not.
     With(&'a ResourceKey, &'a str),
 }
+
+/// Whose a body is, as its keys tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Whose {
+    /// It was kept before anything was sealed.
+    Nobodys,
+    /// The ledger's own.
+    Ledgers,
+    /// An answer's, with a key of its own; or that of a resource and of somebody who has no other key.
+    Answer(KeyId),
+    /// That of this resource.
+    Of(ResourceKey),
+}
+
+/// How the type of an id ends that a call asked for and that is not known as a resource: `keycloak.id`.
+pub(crate) const ASKED_FOR: &str = ".id";
+
+/// What stands before a pseudonym in an address.
+pub(crate) const VEIL: char = '~';
 
 /// Fresh random bytes, for keys and nonces.
 pub(crate) type Fresh<'a> = &'a dyn Fn() -> Result<[u8; 32], String>;
@@ -122,10 +141,12 @@ impl Subjects {
                 let first = self.key_of(resource, fresh)?;
                 let other = |kind: &ResourceType| ResourceKey { kind: kind.clone(), id: id.to_owned() };
                 let second = self.kinds.iter().map(other).find(|other| self.known.contains_key(other));
-                match second {
-                    Some(second) => Ok(Owners::two(first, self.key_of(&second, fresh)?)),
-                    None => Ok(Owners::one(first)),
-                }
+                // Whoever is not known as a resource can be erased all the same: by a key that has no name.
+                let second = match second {
+                    Some(second) => self.key_of(&second, fresh)?,
+                    None => self.add(b"", fresh)?,
+                };
+                Ok(Owners::two(first, second))
             }
         }
     }
@@ -152,6 +173,71 @@ impl Subjects {
                 Ok(own)
             }
         }
+    }
+
+    /// Destroys keys, durably, and forgets whose they were.
+    pub(crate) fn destroy(&mut self, ids: &[KeyId]) -> Result<usize, KeyStoreError> {
+        let destroyed = self.keys.destroy(ids)?;
+        for id in ids {
+            if let Some(name) = self.names.remove(&Pseudonym::from_bytes(id.0)) {
+                self.known.remove(&name);
+            }
+        }
+        Ok(destroyed)
+    }
+
+    /// Whose a body is, told the keys that it is sealed under.
+    pub(crate) fn whose(&self, sealed_under: &[KeyId]) -> Whose {
+        let name = |id: &KeyId| self.names.get(&Pseudonym::from_bytes(id.0));
+        let own = |id: &KeyId| self.own.is_some_and(|own| own.id() == *id);
+        // A key without a name is there to be destroyed alone, also where it is the second of two.
+        let alone = sealed_under.iter().find(|id| name(id).is_none() && !own(id));
+        match (sealed_under.first(), alone) {
+            (None, _) => Whose::Nobodys,
+            (_, Some(id)) => Whose::Answer(*id),
+            (Some(id), None) => name(id).map_or(Whose::Ledgers, |name| Whose::Of(name.as_ref().clone())),
+        }
+    }
+
+    /// Whether any resource has that id.
+    pub(crate) fn knows_id(&self, id: &str) -> bool {
+        self.kinds.iter().any(|kind| self.known.contains_key(&ResourceKey { kind: kind.clone(), id: id.to_owned() }))
+    }
+
+    /// The pseudonyms of an id that stood in an address before it was known whose it is; see [`ASKED_FOR`].
+    pub(crate) fn asked_for(&self, id: &str) -> impl Iterator<Item = &Pseudonym> {
+        let kinds = self.kinds.iter().filter(|kind| kind.as_str().ends_with(ASKED_FOR));
+        kinds.filter_map(move |kind| self.known.get(&ResourceKey { kind: kind.clone(), id: id.to_owned() }))
+    }
+
+    /// Whether there is or was such a key here.
+    pub(crate) fn has_had(&self, id: &KeyId) -> bool {
+        self.keys.get(id) != KeyState::Unknown
+    }
+
+    /// Addresses with pseudonyms in the place of the ids of resources, each behind a [`VEIL`]. An id is veiled where it is
+    /// the whole of a part between separators.
+    pub(crate) fn veiled<'a>(&self, addresses: impl Iterator<Item = &'a str>) -> Vec<String> {
+        // The same parts stand in most addresses, so each is looked for once.
+        let mut looked_for: HashMap<&str, Option<&Pseudonym>> = HashMap::new();
+        let ends = |c: char| matches!(c, '/' | '?' | '&' | '=' | '#');
+        let veiled = addresses.map(|address| {
+            let mut text = String::with_capacity(address.len());
+            for part in address.split_inclusive(ends) {
+                let bare = part.strip_suffix(ends).unwrap_or(part);
+                let known = looked_for.entry(bare).or_insert_with(|| {
+                    let of = |kind: &ResourceType| ResourceKey { kind: kind.clone(), id: bare.to_owned() };
+                    self.kinds.iter().find_map(|kind| self.known.get(&of(kind)))
+                });
+                match known {
+                    Some(pseudonym) => text.push_str(&format!("{VEIL}{pseudonym}")),
+                    None => text.push_str(bare),
+                }
+                text.push_str(part.get(bare.len()..).unwrap_or_default());
+            }
+            text
+        });
+        veiled.collect()
     }
 
     fn key_of(&mut self, resource: &ResourceKey, fresh: Fresh<'_>) -> Result<RecordKey, KeyError> {
@@ -224,10 +310,11 @@ mod tests {
         let file = std::fs::read(layout.record_keys()).unwrap();
         assert!(!file.windows(4).any(|window| window == b"erik"));
 
-        assert_eq!(again.keys().destroy(&[KeyId(erik.to_bytes())]).unwrap(), 1);
-        let mut gone = open();
-        assert_eq!((gone.name(&erik), gone.known(&resource("erik"))), (None, None));
-        assert_eq!(gone.known(&resource("dora")), Some(&dora));
-        assert_ne!(gone.pseudonym(&resource("erik"), &fresh).unwrap(), erik, "who comes back is somebody new");
+        assert_eq!(again.destroy(&[KeyId(erik.to_bytes())]).unwrap(), 1);
+        for subjects in [&mut again, &mut open()] {
+            assert_eq!((subjects.name(&erik), subjects.known(&resource("erik"))), (None, None));
+            assert_eq!(subjects.known(&resource("dora")), Some(&dora));
+        }
+        assert_ne!(open().pseudonym(&resource("erik"), &fresh).unwrap(), erik, "who comes back is somebody new");
     }
 }

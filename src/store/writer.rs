@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Pseudonym, ResourceKey, StreamId, Timestamp, in_full};
-use ledger::{AppendError, Bodies, BodyError, Log, Progress, Reader, Seal, SigningKey};
+use ledger::{AppendError, Bodies, BodyError, KeyId, Log, Progress, Reader, Seal, SigningKey};
 
 use crate::bodies::{BodyStore, Fresh, PutError};
 use crate::data_key::nonce_of;
@@ -30,7 +30,7 @@ use crate::read::{Head, Read, ReadError};
 use crate::rows::{StreamRow, Watermark, key};
 use crate::subjects::{KeyError, Owner, Subjects};
 use crate::watched::Watched;
-use crate::{catch_up, data_key, fold, keys};
+use crate::{catch_up, data_key, erased, fold, keys};
 
 pub use crate::opening::{InitError, OpenError, Options, Random, Receipt, Recovered, StoreError};
 
@@ -43,7 +43,7 @@ pub struct Store {
 
 struct Shared {
     layout: Layout,
-    options: Options,
+    options: Arc<Options>,
     index: Watched,
     bodies: Mutex<BodyStore>,
     subjects: Mutex<Subjects>,
@@ -130,21 +130,29 @@ impl Store {
         if !layout.is_initialised() {
             return Err(OpenError::NotInitialised(options.data));
         }
-        let path = options.data.clone();
-        Store::open_at(layout, options, progress).map_err(|source| match source.downcast_ref::<ledger::OpenError>() {
-            Some(
-                ledger::OpenError::RolledBack { .. }
-                | ledger::OpenError::Diverged { .. }
-                | ledger::OpenError::GuardMissing(_)
-                | ledger::OpenError::GuardRemembers { .. },
-            ) => OpenError::Older { path, source },
-            _ => OpenError::Failed { path, source },
+        let (path, at) = (options.data.clone(), layout.clone());
+        let options = Arc::new(options);
+        Store::open_at(layout, options.clone(), progress).map_err(|source| {
+            match source.downcast_ref::<ledger::OpenError>() {
+                Some(
+                    ledger::OpenError::RolledBack { .. }
+                    | ledger::OpenError::Diverged { .. }
+                    | ledger::OpenError::GuardMissing(_)
+                    | ledger::OpenError::GuardRemembers { .. },
+                ) => {
+                    if let Err(error) = erased::replay_in_refused(&at, &options) {
+                        tracing::warn!(%error, "what was erased since this copy was made could not be erased in it");
+                    }
+                    OpenError::Older { path, source }
+                }
+                _ => OpenError::Failed { path, source },
+            }
         })
     }
 
     fn open_at(
         layout: Layout,
-        options: Options,
+        options: Arc<Options>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Store, Recovered), Box<dyn std::error::Error + Send + Sync>> {
         let mut recovered = Recovered::default();
@@ -168,7 +176,7 @@ impl Store {
         }
         data_key::adopt(&layout, options.data_key.as_ref(), options.random.as_ref())?;
         let data_key = data_key::find(&layout, options.data_key.as_ref())?;
-        let subjects = Subjects::open(options.disk.clone(), &layout, &data_key, true)?;
+        let mut subjects = Subjects::open(options.disk.clone(), &layout, &data_key, true)?;
         let mut bodies = BodyStore::open(options.disk.clone(), &layout.bodies(), &subjects)?;
         let sources = Sources {
             engine: options.index,
@@ -178,7 +186,22 @@ impl Store {
             subjects: &subjects,
             progress,
         };
-        let index = open_index(sources, &mut recovered)?;
+        let mut index = open_index(sources, &mut recovered)?;
+        let (said, places) = (erased::in_ledger(index.as_ref())?, options.guard_places());
+        let known = erased::remembered(options.disk.as_ref(), &places)?;
+        let unsaid: Vec<KeyId> = known.difference(&said).filter(|id| subjects.has_had(id)).copied().collect();
+        let all = said.union(&known).copied().collect();
+        erased::remember(options.disk.as_ref(), &places, &all)?;
+        let destroyed = erased::replay(&mut subjects, &all)?;
+        if destroyed > 0 {
+            let again = format!("{destroyed} record keys that were erased before were there again: destroyed");
+            recovered.notes.push(again);
+            // It was built with them at hand.
+            drop(index);
+            let (engine, layout, reader, bodies) = (options.index, &layout, &reader, &mut bodies);
+            let sources = Sources { engine, layout, reader, bodies, subjects: &subjects, progress };
+            (index, recovered.folded) = rebuild_index(sources)?;
+        }
         let head = head_of(&reader)?;
         let last_at = catch_up::last_time(index.as_ref())?;
         let shared = Arc::new(Shared {
@@ -197,7 +220,11 @@ impl Store {
         let lost_guards = log.unreachable_guards().len();
         let writer = Writer { shared: shared.clone(), log, last_at, lost_guards };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(&jobs))?;
-        Ok((Store { shared, queue: Some(queue), thread: Some(thread) }, recovered))
+        let store = Store { shared, queue: Some(queue), thread: Some(thread) };
+        if let Err(error) = store.record_erased_before(&unsaid) {
+            recovered.notes.push(format!("what was erased before could not be said in the ledger yet: {error}"));
+        }
+        Ok((store, recovered))
     }
 
     /// Records facts, in order, and waits until they are durable and signed. All or none.
@@ -306,6 +333,21 @@ impl Store {
         self.alive()?;
         let given = lock(&self.shared.subjects).pseudonym(resource, &|| self.shared.options.random.bytes());
         given.map_err(|e| self.shared.stop(format!("a record key could not be kept: {}", in_full(&e))))
+    }
+
+    /// Who is known, and by which pseudonym.
+    pub(crate) fn subjects(&self) -> MutexGuard<'_, Subjects> {
+        lock(&self.shared.subjects)
+    }
+
+    /// Destroys record keys for good, once it is known beside the guard that they are. What fails here stops the store.
+    pub(crate) fn destroy(&self, keys: &[KeyId]) -> Result<(), StoreError> {
+        let (options, stop) = (&self.shared.options, |why: String| self.shared.stop(why));
+        erased::remember(options.disk.as_ref(), &options.guard_places(), &keys.iter().copied().collect())
+            .map_err(|error| stop(format!("what is erased could not be remembered beside the guard: {error}")))?;
+        let destroyed = lock(&self.shared.subjects).destroy(keys);
+        destroyed.map_err(|e| stop(format!("record keys could not be destroyed: {}", in_full(&e))))?;
+        Ok(())
     }
 
     /// The entry of a stream's last run.

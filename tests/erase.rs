@@ -1,0 +1,253 @@
+//! Erasure, as the person who was asked to forget somebody types it; and what is left of them afterwards.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use domain::BodyId;
+use serde_json::Value;
+use store::{Offline, Read};
+use world::{Drift, Posture, World};
+
+use crate::support::{Setup, binary, now};
+
+/// Runs a command of the program: exit code, and all that it said.
+fn run(setup: &Setup, args: &[&str]) -> (i32, String) {
+    let output = setup.command(args);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+fn fact(setup: &Setup, args: &[&str]) -> Value {
+    let output = setup.command(&[args, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => all.extend(files(&entry.path())),
+            kind if kind.is_file() => all.push(entry.path()),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Where one of these words stands: in a file of the folder, or in a body that any key which is left opens.
+fn traces(data: &Path, words: &[&str]) -> Vec<String> {
+    let holds = |bytes: &[u8]| words.iter().any(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes()));
+    let in_files = files(data).into_iter().filter(|path| holds(&fs::read(path).unwrap()));
+    let mut found: Vec<String> = in_files.map(|path| path.display().to_string()).collect();
+    let offline = Offline::open(data).unwrap();
+    for (key, _) in offline.index().scan(b"b/", None, usize::MAX).unwrap() {
+        let id = BodyId::from_bytes(key[2..].try_into().unwrap());
+        if let Some(body) = offline.body(&id).unwrap().filter(|body| holds(body)) {
+            found.push(String::from_utf8_lossy(&body).into_owned());
+        }
+    }
+    found
+}
+
+/// The records in which a word stands, as the command takes them.
+fn found(setup: &Setup, word: &str) -> Vec<String> {
+    let found = fact(setup, &["erase", "--find", word])["found"].clone();
+    let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+    found.as_array().unwrap().iter().map(|one| format!("{}/{}", text(one, "type"), text(one, "id"))).collect()
+}
+
+/// Both verifiers on a package: neither finds anything wrong. What a scan collects has no schedule, and they say so.
+fn verifies(package: &Path) {
+    let report = verifier::verify(package, &verifier::Asked::default());
+    let unscheduled = |problem: &verifier::Problem| {
+        problem.kind == verifier::Kind::Incomplete && problem.what.starts_with("no schedule of")
+    };
+    assert!(report.problems.iter().all(unscheduled), "{:?}", report.problems);
+    let python = Command::new("python3").arg(package.join("verify.py")).output().unwrap();
+    let expected = if report.problems.is_empty() { 0 } else { 50 };
+    assert_eq!(python.status.code(), Some(expected), "{}", String::from_utf8_lossy(&python.stdout));
+}
+
+#[test]
+fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
+    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    let setup = Setup::of_world(&server);
+    let dir = setup.dir.path().to_owned();
+    let setup = setup.with(&format!("guard_dir: {}\n", dir.join("guard").display()));
+    setup.write();
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
+    // Wilma comes, deviates, and changes something that deviates; then she is gone, and asks to be forgotten.
+    world.drift(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    let id = world.user_id("wilma").unwrap();
+    world.drift(Drift::TlsOff, "wilma").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    world.undo(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    let (data, copy, before, after) = (setup.data(), dir.join("copy"), dir.join("before"), dir.join("after"));
+    let package = |out: &Path| {
+        let out = out.to_str().unwrap();
+        run(&setup, &["package", "--all", "--period", "2020-01-01..", "--out", out, "--for", "Audit firm"])
+    };
+    assert_eq!(package(&before).0, 0);
+    let words = ["wilma", id.as_str()];
+    assert!(!traces(&data, &words).is_empty());
+    assert!(Command::new("cp").arg("-a").args([&data, &copy]).status().unwrap().success());
+    let proofs: Vec<String> = {
+        let offline = Offline::open(&data).unwrap();
+        (0..offline.head().unwrap().size).map(|number| offline.proof(number).unwrap().unwrap()).collect()
+    };
+
+    let found = found(&setup, "wilma");
+    let types: Vec<&str> = found.iter().filter_map(|one| one.split('/').next()).collect();
+    assert_eq!(types, ["keycloak.admin", "keycloak.user"], "{found:?}");
+    let resources: Vec<&str> = found.iter().map(String::as_str).collect();
+    let with = |more: &[&'static str]| [&["erase"], resources.as_slice(), more].concat();
+    let (code, said) = run(&setup, &with(&["--dry-run"]));
+    assert!(code == 0 && said.contains("would be destroyed") && said.contains("went to Audit firm"), "{said}");
+    assert!(!said.contains("stays "), "something else speaks of her: {said}");
+    assert!(!traces(&data, &words).is_empty());
+    for (args, word) in [
+        (with(&[]), "--because"),
+        (with(&["--because", "request 17", "--by", "Privacy office"]), "--yes"),
+        (with(&["--because", "wilma asked", "--by", "Privacy office", "--yes"]), "names whom it is about"),
+        (vec!["erase", "keycloak.user/nobody", "--dry-run"], "was ever seen here"),
+        (vec!["erase", "wilma", "--dry-run"], "TYPE/ID"),
+    ] {
+        let (code, said) = run(&setup, &args);
+        assert!(code == 2 && said.contains(word), "{args:?}: {said}");
+    }
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    let (code, said) = run(&setup, &with(&["--because", "request 17", "--by", "Privacy office", "--yes"]));
+    assert!(code == 2 && said.contains("stop it first"), "{said}");
+    assert_eq!(daemon.stop().0, Some(0));
+    let done = fact(&setup, &with(&["--because", "request 17", "--by", "Privacy office", "--yes"]));
+    assert_eq!(done["left"], serde_json::json!([]), "{done}");
+    assert_eq!(traces(&data, &words), Vec::<String>::new());
+
+    // What says so, and that all else stands.
+    let entry = done["entries"][0].as_u64().unwrap();
+    let (code, said) = setup.verify();
+    assert!(code == 0 && said.contains("were erased, as entries say"), "{said}");
+    let offline = Offline::open(&data).unwrap();
+    for (number, proof) in (0..).zip(proofs) {
+        let proof: ledger::TlogProof = proof.parse().unwrap();
+        let keys = offline.reader().key_ring().unwrap().unwrap().0.at(entry);
+        proof.verify(&offline.entry_bytes(number).unwrap().unwrap(), &keys).unwrap();
+    }
+    let (code, said) = run(&setup, &["list", "changes", "--limit", "1000"]);
+    assert!(code == 0 && said.contains("ERASED") && said.contains("erased ("), "{said}");
+    let (code, said) = run(&setup, &["show", &entry.to_string()]);
+    assert!(code == 0 && said.contains("request 17") && said.contains("Privacy office"), "{said}");
+    let (code, said) = run(&setup, &["replay"]);
+    assert!(code != 2 && said.contains("cannot be compared"), "{code} {said}");
+    verifies(&before);
+    assert_eq!(package(&after).0, 0);
+    verifies(&after);
+    let holds =
+        |path: &PathBuf| words.iter().any(|word| String::from_utf8_lossy(&fs::read(path).unwrap()).contains(word));
+    assert!(files(&before).iter().any(holds) && !files(&after).iter().any(holds));
+    assert!(fs::read_to_string(after.join("withheld.txt")).unwrap().contains(" erased\n"));
+    let said = fs::read_to_string(after.join("csv/rows.csv")).unwrap();
+    assert!(said.contains("withheld: erased"), "{said}");
+
+    // The daemon goes on, and its pages say it.
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    assert!(daemon.page().contains("ERASED") || daemon.api().changes().iter().any(|change| change.what == "ERASED"));
+    assert_eq!(daemon.stop().0, Some(0));
+
+    // An older copy in its place is refused, and tells of nobody once a start was tried.
+    assert!(!traces(&copy, &words).is_empty());
+    fs::rename(&data, dir.join("newer")).unwrap();
+    fs::rename(&copy, &data).unwrap();
+    let (code, said) = run(&setup, &["scan"]);
+    assert!(code == 2 && said.contains("is not as long as it was"), "{said}");
+    assert_eq!(traces(&data, &words), Vec::<String>::new());
+}
+
+#[test]
+fn a_deviation_of_somebody_who_was_erased_ends_with_the_next_complete_run() {
+    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    let setup = Setup::of_world(&server);
+    setup.write();
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
+    world.drift(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    let found = found(&setup, "wilma");
+    let open = || run(&setup, &["list", "deviations"]).1;
+    assert!(open().contains("wilma"), "{}", open());
+    let resources: Vec<&str> = found.iter().map(String::as_str).collect();
+    let why = ["--because", "request 18", "--by", "Privacy office", "--yes"];
+    let (code, said) = run(&setup, &[&["erase"], resources.as_slice(), &why].concat());
+    assert_eq!(code, 0, "{said}");
+    assert!(open().contains("erased (") && !open().contains("wilma"), "{}", open());
+    world.undo(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    assert!(!open().contains("erased ("), "{}", open());
+    let output = Command::new(binary()).arg("verify").arg(setup.data()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn invariant_20_a_legal_hold_stands_before_erasure_until_two_people_release_it() {
+    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    let setup = Setup::of_world(&server);
+    setup.write();
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
+    let find = |word: &str| found(&setup, word).into_iter().find(|one| one.starts_with("keycloak.user/")).unwrap();
+    world.drift(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    let (wilma, ivan) = (find("wilma"), find("ivan"));
+    let erase = |who: &str| run(&setup, &["erase", who, "--because", "request 19", "--by", "Privacy office", "--yes"]);
+    let two = ["--asked-by", "Legal", "--approved-by", "Board"];
+    for (args, word) in [
+        (vec!["hold", &wilma, "--because", "case 7", "--asked-by", "Legal", "--approved-by", " legal"], "name two"),
+        (vec!["hold", &wilma, "--because", "case 7", "--asked-by", "Legal"], "--approved-by"),
+        ([&["hold", "keycloak.user/nobody", "--because", "case 7"], two.as_slice()].concat(), "was ever seen here"),
+        ([&["hold", "--because", "case 7"], two.as_slice()].concat(), "<TYPE/ID>"),
+        ([&["release", "0", "--because", "case 7"], two.as_slice()].concat(), "no hold that is in force"),
+    ] {
+        let (code, said) = run(&setup, &args);
+        assert!(code == 2 && said.contains(word), "{args:?}: {said}");
+    }
+    let hold = |of: &str| {
+        let done = fact(&setup, &[&["hold", of, "--because", "case 7"], two.as_slice()].concat());
+        done["entry"].as_u64().unwrap().to_string()
+    };
+    let release = |hold: &str| fact(&setup, &[&["release", hold, "--because", "settled"], two.as_slice()].concat());
+    let size = || Offline::open(&setup.data()).unwrap().head().unwrap().size;
+    // One hold of her, one of everything: each forbids it alone, and she is what both were asked about.
+    let (hers, all) = (hold(&wilma), hold("--all"));
+    let before = size();
+    for (ended, still) in [(None, format!("#{hers}, #{all}")), (Some(&all), format!("#{hers};"))] {
+        ended.map(|ended: &String| release(ended));
+        let (code, said) = erase(&wilma);
+        assert!(code == 2 && said.contains(&still), "{said}");
+    }
+    // The pages on which both stand are hers too.
+    let (code, said) = erase(&ivan);
+    assert!(code == 2 && said.contains(&format!("legal hold #{hers}")), "{said}");
+    let (_, said) = run(&setup, &["erase", &wilma, "--dry-run"]);
+    assert!(said.contains("held") && said.contains(&format!("#{hers}")), "{said}");
+    assert_eq!(size(), before + 1, "nothing but the release was recorded");
+    // An index that is built again knows of it.
+    fs::remove_dir_all(setup.data().join("index")).unwrap();
+    assert_eq!(erase(&wilma).0, 2);
+    release(&hers);
+    assert_eq!(erase(&wilma).0, 0);
+    let (_, said) = run(&setup, &["list", "changes"]);
+    assert!(said.contains("HELD") && said.contains("RELEASED"), "{said}");
+    let (code, said) = run(&setup, &["show", &hers]);
+    assert!(code == 0 && said.contains("Board"), "{said}");
+    let (code, said) = setup.verify();
+    assert_eq!(code, 0, "{said}");
+}
