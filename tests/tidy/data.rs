@@ -7,7 +7,7 @@ use kit::{CollectorSpec, Kind};
 use serde_json::Value;
 
 use super::Faults;
-use super::repository::{File, file, files};
+use super::repository::{File, file, files, root};
 
 #[test]
 fn every_connector_is_registered() {
@@ -131,4 +131,39 @@ fn at(faults: &mut Faults, check: &Check, part: &str, what: impl std::fmt::Displ
 fn connector_folders() -> BTreeSet<&'static str> {
     let name = |file: &'static File| file.path.strip_prefix("connectors/")?.strip_suffix("/Cargo.toml");
     files().iter().filter_map(name).filter(|name| !name.contains('/') && *name != "kit").collect()
+}
+
+#[test]
+fn what_is_replaced_before_anything_is_kept_is_a_list_that_is_changed_on_purpose() {
+    let mut text = String::from(
+        "# What every collector replaces in answers before anything of them is kept: collector, call, path. `*` is the whole of\n\
+         # request and answer; `|origin` keeps scheme and host of an address. Change it only on purpose:\n\
+         # BLESS=1 cargo test --test main tidy\n",
+    );
+    for kind in connectors::KINDS {
+        for collector in kind.collectors {
+            for call in collector.calls {
+                let whole = call.secret_body.then_some("*");
+                for path in whole.iter().chain(call.redact) {
+                    text.push_str(&format!("{}/{}  {}  {path}\n", kind.name, collector.name, call.name));
+                }
+            }
+        }
+    }
+    const GOLDEN: &str = "tests/golden/redactions.txt";
+    let path = root().join(GOLDEN);
+    if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let mut faults = Faults::default();
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    for line in text.lines().filter(|line| !golden.lines().any(|known| known == *line)) {
+        faults.of(GOLDEN, format!("not in it: {line}"), "read what is newly hidden, then write it anew with BLESS=1");
+    }
+    for (number, line) in (1..).zip(golden.lines()).filter(|(_, line)| !text.lines().any(|found| found == *line)) {
+        let remedy = "no collector does so any more: give it back its redaction, or decide anew with BLESS=1";
+        faults.at(GOLDEN, number, line, remedy);
+    }
+    faults.end();
 }
