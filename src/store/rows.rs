@@ -552,7 +552,7 @@ pub mod key {
     }
 
     /// Prefix of all record keys that were erased.
-    pub const ERASED: &[u8] = b"x/";
+    pub const ERASED: &[u8] = b"erased/";
 
     /// A record key that was erased, by its name.
     pub fn erased(id: &Pseudonym) -> Vec<u8> {
@@ -560,7 +560,7 @@ pub mod key {
     }
 
     /// Prefix of all holds in force.
-    pub const HOLDS: &[u8] = b"q/";
+    pub const HOLDS: &[u8] = b"held/";
 
     /// A hold by its entry.
     pub fn hold(entry: u64) -> Vec<u8> {
