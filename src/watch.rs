@@ -17,7 +17,7 @@ use crate::trouble;
 
 /// How often the disk's pace is looked at.
 const TICK: std::time::Duration = std::time::Duration::from_secs(1);
-/// How often everything else is.
+/// How often everything else is, or oftener when a collector is to be told oftener.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// A batch of entries that takes longer than this to become durable is slow: with the runs that wait for it, slots of
 /// schedules as short as a minute are in danger.
@@ -31,7 +31,7 @@ pub async fn keep_looking(daemon: Arc<Daemon>, stop: CancellationToken) {
     let mut slow: Option<(Timestamp, String)> = None;
     while !stop.is_cancelled() {
         let now = daemon.clock.now();
-        if now.since(looked) >= LOOK_EVERY {
+        if now.since(looked) >= LOOK_EVERY.min(daemon.loaded().settings.telemetry.every) {
             looked = now;
             let done = daemon.blocking(|daemon| look(daemon).map_err(|e| StoreError::Stopped(in_full(&e)))).await;
             if let Err(error) = done {
