@@ -32,7 +32,8 @@ impl Recorded {
         Recorded { store, known: Mutex::default() }
     }
 
-    fn tagged(&self, stream: &StreamId, url: &str) -> Option<Exchange> {
+    /// Looks into the tagged answers of a stream's last run.
+    fn tagged<T>(&self, stream: &StreamId, look: impl FnOnce(&BTreeMap<String, Exchange>) -> T) -> Option<T> {
         let row = self.store.stream_row(stream).ok()?;
         // A run that was broken off lists nothing; the last whole one still stands.
         let run = row.last_run.filter(|run| !run.interrupted).or(row.last_collected)?.entry;
@@ -40,13 +41,17 @@ impl Recorded {
         if known.get(stream).is_none_or(|known| known.run != run) {
             known.insert(stream.clone(), Known { run, tagged: tagged_in(&self.store, run).unwrap_or_default() });
         }
-        known.get(stream)?.tagged.get(url).cloned()
+        known.get(stream).map(|known| look(&known.tagged))
     }
 }
 
 impl Conditional for Recorded {
+    fn knows(&self, stream: &StreamId) -> bool {
+        self.tagged(stream, |tagged| !tagged.is_empty()).unwrap_or(false)
+    }
+
     fn earlier(&self, stream: &StreamId, url: &str) -> Option<kit::Earlier> {
-        let exchange = self.tagged(stream, url)?;
+        let exchange = self.tagged(stream, |tagged| tagged.get(url).cloned())??;
         let mut body = Vec::new();
         for id in &exchange.body {
             // Erased or unreadable: then the source is asked for the whole of it.
@@ -123,10 +128,11 @@ mod tests {
         let store = Arc::new(app::open_store(folder.path(), &settings, &app::BadDisk::default()).unwrap().0);
         let recorded = Recorded::new(store.clone());
         let stream: StreamId = "github:acme/repositories".parse().unwrap();
-        assert!(recorded.earlier(&stream, URL).is_none(), "nothing was recorded yet");
+        assert!(recorded.earlier(&stream, URL).is_none() && !recorded.knows(&stream), "nothing was recorded yet");
 
         let body = store.put_answer(b"[]").unwrap();
         record(&store, &stream, vec![exchange(200, Some("W/\"1\""), std::slice::from_ref(&body))]);
+        assert!(recorded.knows(&stream));
         let earlier = recorded.earlier(&stream, URL).unwrap();
         assert_eq!(
             (earlier.etag.as_str(), &earlier.body[..], earlier.ids),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration as StdDuration;
 
 use domain::{CollectorName, Duration, SourceId};
 use kit::{
@@ -73,8 +72,7 @@ impl SourceConfig for Config {
     /// There is nobody to be spared.
     const MANNERS: Manners = Manners {
         concurrency: 1,
-        spacing: StdDuration::ZERO,
-        burst: 1,
+        rate: None,
         throttles: kit::throttles_by_headers,
         meaning: kit::by_status,
         request_id: &[],

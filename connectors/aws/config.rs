@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use domain::CollectorName;
 use kit::{
@@ -170,8 +169,7 @@ impl SourceConfig for Config {
     /// IAM's limits are not published; its calls are few and large, and go one by one.
     const MANNERS: Manners = Manners {
         concurrency: 2,
-        burst: 1,
-        spacing: Duration::ZERO,
+        rate: None,
         throttles: kit::throttles_by_headers,
         meaning: super::words::meaning,
         request_id: &["x-amzn-requestid", "x-amz-request-id"],

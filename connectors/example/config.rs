@@ -1,7 +1,6 @@
 //! Settings of one door register.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use domain::CollectorName;
 use kit::{
@@ -43,8 +42,7 @@ impl SourceConfig for Config {
     const COLLECTORS: &'static [CollectorSpec] = super::COLLECTORS;
     const MANNERS: Manners = Manners {
         concurrency: 2,
-        spacing: Duration::ZERO,
-        burst: 1,
+        rate: None,
         throttles: kit::throttles_by_headers,
         meaning: kit::by_status,
         request_id: &["x-request-id"],

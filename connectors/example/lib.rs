@@ -7,7 +7,7 @@ use bytes::Bytes;
 use domain::{CollectorName, GapReason};
 use kit::view::{Mark, View};
 use kit::{
-    Answer, CallSpec, CollectorSpec, Connector, Found, Recorder, RunBuilder, SecondCount, TypeSpec, Unread, http,
+    Arrived, CallSpec, CollectorSpec, Connector, Found, Recorder, RunBuilder, SecondCount, TypeSpec, Unread, http,
     walk_by_link,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -52,7 +52,7 @@ impl Connector for Doors {
         let (Some(first), Some(count)) = (kit::joined(&self.url, &list), kit::joined(&self.url, &count)) else {
             return;
         };
-        // A page is let go before the next is asked for, however long the list.
+        // Page by page, however long the list: the next is on its way while one is kept and read.
         let ask = |url| self.ask(&recorder, &LIST, url);
         let walked = walk_by_link(&recorder, &LIST, first, ask, |item, mark| match door(&item, mark) {
             Ok(found) => run.found(found),
@@ -64,12 +64,7 @@ impl Connector for Doors {
             Some(unread) => run.missing(&unread, &[DOOR]),
             None => run.complete(DOOR),
         }
-        let counted = self.ask(&recorder, &COUNT, count).await.and_then(|answer| {
-            let value = answer.json()?;
-            let number = View::object(&value, answer.mark)?.number("count")?;
-            Ok((answer.mark, number))
-        });
-        match counted {
+        match self.count(&recorder, count).await {
             Ok((mark, number)) => run.count(DOOR, mark, u64::try_from(number).unwrap_or(0)),
             Err(unread) => run.missing(&unread, &[DOOR]),
         }
@@ -77,11 +72,18 @@ impl Connector for Doors {
 }
 
 impl Doors {
-    async fn ask(&self, recorder: &Recorder, call: &'static CallSpec, url: Url) -> Result<Answer, Unread> {
+    async fn count(&self, recorder: &Recorder, url: Url) -> Result<(Mark, i64), Unread> {
+        let answer = recorder.kept(self.ask(recorder, &COUNT, url).await?).await?;
+        let value = answer.json()?;
+        let number = View::object(&value, answer.mark)?.number("count")?;
+        Ok((answer.mark, number))
+    }
+
+    async fn ask(&self, recorder: &Recorder, call: &'static CallSpec, url: Url) -> Result<Arrived, Unread> {
         let bearer = format!("Bearer {}", self.token.expose_secret());
         let request = http::Request::get(url.as_str()).header(http::header::AUTHORIZATION, bearer).body(Bytes::new());
         let no_address = |_| Unread::unsent(call, GapReason::Refused, "no address could be made");
-        recorder.exchange(call, request.map_err(no_address)?).await
+        recorder.ask(call, request.map_err(no_address)?).await
     }
 }
 

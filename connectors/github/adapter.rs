@@ -4,14 +4,14 @@
 //! the answer as kept, with the recorder's own word riding along.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use domain::GapReason;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
-use kit::{Answer, CallSpec, Recorder, Unread, http};
+use kit::{Arrived, CallSpec, Recorder, Unread, http};
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use tower_service::Service;
 use url::Url;
@@ -26,14 +26,14 @@ impl Signed {
         Signed(octocrab)
     }
 
-    /// Makes a declared call.
+    /// Makes a declared call; see [`Recorder::ask`].
     pub(crate) async fn ask(
         &self,
         call: &'static CallSpec,
         method: http::Method,
         url: &Url,
         body: Bytes,
-    ) -> Result<Answer, Unread> {
+    ) -> Result<Arrived, Unread> {
         let unsent = |why: &str| Unread::unsent(call, GapReason::Refused, why);
         // octocrab signs what names no host; the recorder refuses every host but the source's own.
         let path = format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default());
@@ -46,10 +46,11 @@ impl Signed {
             request = request.header(http::header::CONTENT_TYPE, "application/json");
         }
         let mut request = request.body(OctoBody::from(body)).map_err(|_| unsent("no address could be made"))?;
-        request.extensions_mut().insert(Wanted { call, url: url.clone() });
-        let mut answered = self.0.execute(request).await.map_err(|_| unsent("the request could not be signed"))?;
-        let outcome = answered.extensions_mut().remove::<Outcome>();
-        outcome.ok_or_else(|| unsent("the recorder's word was lost"))?.0
+        let outcome = Outcome::default();
+        request.extensions_mut().insert(Wanted { call, url: url.clone(), outcome: Arc::clone(&outcome) });
+        self.0.execute(request).await.map_err(|_| unsent("the request could not be signed"))?;
+        let said = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        said.ok_or_else(|| unsent("the recorder's word was lost"))?
     }
 }
 
@@ -63,16 +64,16 @@ fn version(url: &Url) -> &'static str {
     }
 }
 
-/// Which call a request is, and where it goes.
+/// Which call a request is, where it goes, and where to leave what the recorder said.
 #[derive(Clone)]
 struct Wanted {
     call: &'static CallSpec,
     url: Url,
+    outcome: Outcome,
 }
 
 /// What the recorder said, beside the answer that octocrab sees.
-#[derive(Clone)]
-struct Outcome(Result<Answer, Unread>);
+type Outcome = Arc<Mutex<Option<Result<Arrived, Unread>>>>;
 
 /// The recorder as the service that octocrab sends through.
 #[derive(Clone)]
@@ -90,23 +91,23 @@ impl Service<http::Request<OctoBody>> for Recorded {
     fn call(&mut self, request: http::Request<OctoBody>) -> Self::Future {
         let recorder = Arc::clone(&self.0);
         Box::pin(async move {
-            let outcome = send(&recorder, request).await;
+            send(&recorder, request).await;
             // octocrab is not asked to understand anything, so it sees an empty success whatever came.
-            let mut response = http::Response::new(Full::default());
-            if let Some(outcome) = outcome {
-                response.extensions_mut().insert(Outcome(outcome));
-            }
-            Ok(response)
+            Ok(http::Response::new(Full::default()))
         })
     }
 }
 
-/// `None` when the request is none of ours.
-async fn send(recorder: &Recorder, request: http::Request<OctoBody>) -> Option<Result<Answer, Unread>> {
+/// Sends a request, unless it is none of ours.
+async fn send(recorder: &Recorder, request: http::Request<OctoBody>) {
     let (mut parts, body) = request.into_parts();
-    let Wanted { call, url } = parts.extensions.remove::<Wanted>()?;
-    let refused = || Unread::unsent(call, GapReason::Refused, "the request could not be read");
-    let (Ok(uri), Ok(body)) = (url.as_str().parse(), body.collect().await) else { return Some(Err(refused())) };
-    parts.uri = uri;
-    Some(recorder.exchange(call, http::Request::from_parts(parts, body.to_bytes())).await)
+    let Some(Wanted { call, url, outcome }) = parts.extensions.remove::<Wanted>() else { return };
+    let said = match (url.as_str().parse(), body.collect().await) {
+        (Ok(uri), Ok(body)) => {
+            parts.uri = uri;
+            recorder.ask(call, http::Request::from_parts(parts, body.to_bytes())).await
+        }
+        _ => Err(Unread::unsent(call, GapReason::Refused, "the request could not be read")),
+    };
+    *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
 }

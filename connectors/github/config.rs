@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::{CollectorName, GapReason};
 use kit::{
-    CollectorSpec, Common, ConnectError, Connector, Credentials, FieldProblem, Manners, SecretRef, SourceConfig,
+    CollectorSpec, Common, ConnectError, Connector, Credentials, FieldProblem, Manners, Rate, SecretRef, SourceConfig,
     Transport, http,
 };
 use octocrab::auth::{AppAuth, EncodingKey};
@@ -65,6 +65,12 @@ pub struct Config {
     /// `admin:org`, which can do far more than read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretRef>,
+    /// Calls a minute at the most. Left out: 890, a little less than the 900 reads a minute that GitHub publishes as its
+    /// limit, since fetching a token counts as five. github.com is never asked more often. An Enterprise server has limits
+    /// of its own, and none at all unless whoever runs it has set some: ask them before you write a larger number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), example = &890)]
+    pub calls_per_minute: Option<u32>,
     /// Which repositories are in production, by name; `*` stands for any characters. Left out: every repository that is
     /// not archived, so that nothing escapes a rule for want of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +97,12 @@ impl Config {
         self.url.clone().or_else(|| Url::parse(GITHUB_COM).ok())
     }
 
+    /// Whether GitHub itself runs what is read, github.com or an Enterprise Cloud below ghe.com, and not the organisation.
+    fn is_github_com(&self) -> bool {
+        let host = |url: &Url| url.host_str().is_none_or(|host| host == GITHUB_COM_HOST || host.ends_with(".ghe.com"));
+        self.url.as_ref().is_none_or(host)
+    }
+
     /// Where the GraphQL API is: beside the REST API on github.com, above it on an Enterprise server.
     ///
     /// <https://docs.github.com/en/enterprise-server@latest/graphql/guides/managing-enterprise-accounts>
@@ -105,18 +117,24 @@ impl Config {
 }
 
 const GITHUB_COM: &str = "https://api.github.com/";
+/// The host of [`GITHUB_COM`].
+const GITHUB_COM_HOST: &str = "api.github.com";
+
+/// github.com takes 900 points a minute, of which a read is one and a token five:
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>.
+const CALLS_PER_MINUTE: u32 = 890;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl SourceConfig for Config {
     const KIND: &'static str = "github";
     const ABOUT: &'static str =
         "One GitHub organisation: its settings, people, Apps, repositories and the rules of their default branches.";
     const COLLECTORS: &'static [CollectorSpec] = super::spec::COLLECTORS;
-    /// GitHub bears 100 calls at once and 900 reads a minute:
-    /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>.
+    /// GitHub bears 100 calls at once, and asks for few.
     const MANNERS: Manners = Manners {
         concurrency: 8,
-        spacing: Duration::from_millis(67),
-        burst: 300,
+        rate: Some(Rate { calls: CALLS_PER_MINUTE, within: MINUTE }),
         throttles: kit::throttles_by_headers,
         meaning,
         request_id: &["x-github-request-id"],
@@ -135,6 +153,11 @@ the permissions above. security_events is called Code scanning alerts there and 
     fn common(&self) -> Common<'_> {
         let Config { name, owner, schedules, runbook, .. } = self;
         Common { name, owner, schedules: schedules.as_ref(), runbook: runbook.as_ref() }
+    }
+
+    fn manners(&self) -> Manners {
+        let calls = self.calls_per_minute.unwrap_or(CALLS_PER_MINUTE);
+        Manners { rate: Some(Rate { calls, within: MINUTE }), ..Self::MANNERS }
     }
 
     fn own_problems(&self) -> Vec<FieldProblem> {
@@ -168,6 +191,19 @@ the permissions above. security_events is called Code scanning alerts there and 
                 "is empty, so no repository would be in production",
                 "name some, or leave it out: then all are that are not archived",
             ));
+        }
+        match self.calls_per_minute {
+            Some(0) => problems.push(FieldProblem::new(
+                "calls_per_minute",
+                "is 0, so nothing could be asked",
+                "write a number, or leave it out for 890",
+            )),
+            Some(calls) if calls > CALLS_PER_MINUTE && self.is_github_com() => problems.push(FieldProblem::new(
+                "calls_per_minute",
+                "is more than github.com takes",
+                "write at most 890, or leave it out; only an Enterprise server may take more",
+            )),
+            _ => {}
         }
         problems.extend(self.approved.iter().flat_map(Approved::problems));
         problems
@@ -232,6 +268,19 @@ mod tests {
     }
 
     #[test]
+    fn github_com_is_asked_no_more_than_900_times_in_a_minute_and_a_server_as_often_as_its_settings_say() {
+        let asked = |change: serde_json::Value| {
+            let mut text = serde_json::json!({"name": "a", "owner": "b", "organisation": "acme"});
+            text.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let config: Config = serde_json::from_value(text).unwrap();
+            let rate = SourceConfig::manners(&config).rate.unwrap();
+            (rate.calls, rate.within)
+        };
+        assert_eq!(asked(serde_json::json!({})), (890, Duration::from_secs(60)));
+        assert_eq!(asked(serde_json::json!({"calls_per_minute": 5000})), (5000, Duration::from_secs(60)));
+    }
+
+    #[test]
     fn an_enterprise_server_has_graphql_above_its_rest_api() {
         let config = |url: Option<&str>| {
             let text = serde_json::json!({"name": "a", "owner": "b", "organisation": "c", "url": url});
@@ -261,6 +310,13 @@ mod tests {
         assert_eq!(problems(serde_json::json!({"token": null})), ["app_id"]);
         assert_eq!(problems(serde_json::json!({"token": null, "app_id": 1, "private_key": key})), ["app_id"]);
         assert_eq!(problems(serde_json::json!({"production": []})), ["production"]);
+        let server = "https://github.example.com/api/v3";
+        assert_eq!(problems(serde_json::json!({"calls_per_minute": 0})), ["calls_per_minute"]);
+        assert_eq!(problems(serde_json::json!({"calls_per_minute": 890})), [""; 0]);
+        assert_eq!(problems(serde_json::json!({"calls_per_minute": 891})), ["calls_per_minute"]);
+        let of_github_com = serde_json::json!({"calls_per_minute": 891, "url": "https://api.github.com/"});
+        assert_eq!(problems(of_github_com), ["calls_per_minute"]);
+        assert_eq!(problems(serde_json::json!({"calls_per_minute": 9000, "url": server})), [""; 0]);
         assert_eq!(problems(serde_json::json!({"url": "http://github.example.com"})), ["url"]);
     }
 }

@@ -14,9 +14,6 @@ use crate::spec::{EMAILS, MEMBER_KIND, MEMBERS};
 /// Addresses by member's number, each with the answer it came from.
 type Emails = BTreeMap<i64, (Value, Mark)>;
 
-/// Pages of addresses in one run.
-const PAGES: usize = 100;
-
 /// Only addresses of domains that the organisation has verified; a person's own address is their own business.
 const QUERY: &str = "query($org: String!, $after: String) { organization(login: $org) { \
     membersWithRole(first: 100, after: $after) { \
@@ -106,7 +103,8 @@ async fn emails(session: &Session<'_>) -> Result<Emails, Unread> {
     }
     let mut emails = BTreeMap::new();
     let mut after = Value::Null;
-    for _ in 0..PAGES {
+    let pages = session.pages();
+    for _ in 0..pages {
         let variables = json!({"org": session.github.organisation, "after": after});
         let answer = session.graphql(&json!({"query": QUERY, "variables": variables})).await?;
         let value = answer.json()?;
@@ -129,5 +127,5 @@ async fn emails(session: &Session<'_>) -> Result<Emails, Unread> {
         }
         after = Value::from(page.text("endCursor")?);
     }
-    Err(Unread::unsent(&EMAILS, GapReason::OverLimit, format!("more than {PAGES} pages of addresses")))
+    Err(Unread::unsent(&EMAILS, GapReason::OverLimit, format!("more than {pages} pages of addresses")))
 }

@@ -43,7 +43,8 @@ impl<'a> Session<'a> {
                 let number = installation.to_string();
                 let url = joined(&TOKEN, &github.rest, &["app", "installations", &number, "access_tokens"])?;
                 let app = signed(AuthState::App(auth.clone()));
-                let answer = app.ask(&TOKEN, http::Method::POST, &url, Bytes::from_static(b"{}")).await?;
+                let arrived = app.ask(&TOKEN, http::Method::POST, &url, Bytes::from_static(b"{}")).await?;
+                let answer = recorder.kept(arrived).await?;
                 let value = answer.json()?;
                 let view = View::object(&value, answer.mark)?;
                 let signed = signed(AuthState::AccessToken { token: view.text("token")?.into() });
@@ -59,7 +60,10 @@ impl<'a> Session<'a> {
             SignIn::Token(token) => {
                 let signed = signed(AuthState::AccessToken { token: token.clone() });
                 let url = joined(&MEMBERSHIP, &github.rest, &["user", "memberships", "orgs", &github.organisation])?;
-                let membership = signed.ask(&MEMBERSHIP, http::Method::GET, &url, Bytes::new()).await;
+                let membership = match signed.ask(&MEMBERSHIP, http::Method::GET, &url, Bytes::new()).await {
+                    Ok(arrived) => recorder.kept(arrived).await,
+                    Err(unread) => Err(unread),
+                };
                 let membership = membership.map_err(hidden).and_then(|answer| read_membership(&answer));
                 let (owner, caller) = match membership {
                     Ok((owner, login)) => (Ok(owner), login),
@@ -82,7 +86,8 @@ impl<'a> Session<'a> {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.signed.ask(call, http::Method::GET, &url, Bytes::new()).await.map_err(hidden)
+        let arrived = self.signed.ask(call, http::Method::GET, &url, Bytes::new()).await?;
+        self.recorder.kept(arrived).await.map_err(hidden)
     }
 
     /// Asks below the organisation.
@@ -119,9 +124,10 @@ impl<'a> Session<'a> {
                 asked.clone_from(&own);
                 asked.set_query(at.query());
             }
-            async move { self.signed.ask(call, http::Method::GET, &asked, Bytes::new()).await.map_err(hidden) }
+            async move { self.signed.ask(call, http::Method::GET, &asked, Bytes::new()).await }
         };
-        walk_by_link(&self.recorder, call, first, page, each).await
+        let walked = walk_by_link(&self.recorder, call, first, page, each).await;
+        Walked { stopped: walked.stopped.map(hidden), ..walked }
     }
 
     /// The same for a list that is short by its nature, held whole.
@@ -153,7 +159,8 @@ impl<'a> Session<'a> {
     /// Asks by GraphQL.
     pub(crate) async fn graphql(&self, body: &Value) -> Result<Answer, Unread> {
         let url = joined(&EMAILS, &self.github.graphql, &["graphql"])?;
-        self.signed.ask(&EMAILS, http::Method::POST, &url, Bytes::from(body.to_string())).await
+        let arrived = self.signed.ask(&EMAILS, http::Method::POST, &url, Bytes::from(body.to_string())).await?;
+        self.recorder.kept(arrived).await
     }
 
     /// A gap for a list that came although the reader may not see all of it: GitHub lists public members to everybody.
@@ -189,6 +196,11 @@ impl<'a> Session<'a> {
     /// Whether we are an App, of which GitHub answers some questions to nobody but owners.
     pub(crate) fn is_app(&self) -> bool {
         matches!(self.standing, Standing::App { .. })
+    }
+
+    /// Pages of one list, at the most.
+    pub(crate) fn pages(&self) -> u32 {
+        self.recorder.limits().pages
     }
 
     /// The present moment.

@@ -31,6 +31,7 @@ fn config(url: Url) -> Config {
         production: None,
         audit_log: true,
         verified_emails: true,
+        calls_per_minute: None,
         approved: Some(approved()),
         ca_file: None,
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use domain::CollectorName;
 use kit::{
@@ -58,8 +57,7 @@ impl SourceConfig for Config {
     /// Keycloak has no limits of its own and is the customer's sign-in, so few calls at once.
     const MANNERS: Manners = Manners {
         concurrency: 4,
-        spacing: Duration::ZERO,
-        burst: 1,
+        rate: None,
         throttles: kit::throttles_by_headers,
         meaning: kit::by_status,
         request_id: &["x-request-id"],

@@ -16,6 +16,12 @@ pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Earlier answers, for sources that answer *not modified*.
 pub trait Conditional: Send + Sync {
+    /// Whether there is any such answer from this stream. It is asked once a run, before anything else. May block on a disk.
+    fn knows(&self, stream: &StreamId) -> bool {
+        let _ = stream;
+        true
+    }
+
     /// The last answer that carried an entity tag, from this stream and this address. May block on a disk.
     fn earlier(&self, stream: &StreamId, url: &str) -> Option<Earlier>;
 }

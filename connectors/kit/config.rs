@@ -24,7 +24,7 @@ pub trait SourceConfig: DeserializeOwned + Serialize + JsonSchema + Clone + Send
     const ABOUT: &'static str;
     /// The questions its connector can ask.
     const COLLECTORS: &'static [CollectorSpec];
-    /// How to behave towards such a source.
+    /// How to behave towards such a source, unless its settings say otherwise: [`SourceConfig::manners`].
     const MANNERS: Manners;
     /// How to grant a reader what the collectors need, as the steps a person takes at the source.
     const GRANT: &'static str;
@@ -33,6 +33,11 @@ pub trait SourceConfig: DeserializeOwned + Serialize + JsonSchema + Clone + Send
 
     /// The settings that every source has.
     fn common(&self) -> Common<'_>;
+
+    /// How to behave towards this source.
+    fn manners(&self) -> Manners {
+        Self::MANNERS
+    }
 
     /// What is wrong with the settings of this kind, looking at nothing but them.
     fn own_problems(&self) -> Vec<FieldProblem>;
@@ -215,7 +220,7 @@ impl<T: SourceConfig> AnySource for T {
     }
 
     fn manners(&self) -> Manners {
-        T::MANNERS
+        SourceConfig::manners(self)
     }
 
     fn transport(&self) -> Transport {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{Clock, CollectionRun, CollectorName, GapReason, StreamId, Trigger, in_full};
 use futures::FutureExt;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +90,7 @@ pub async fn run(
         cancel: around.cancel.clone(),
         deadline: Instant::now() + around.limits.run,
         log: Mutex::default(),
+        knows_earlier: OnceCell::new(),
     });
     let mut builder = RunBuilder::new(stream.clone(), collector, trigger, started, Arc::clone(&recorder));
     let stopped = match client.and(connector) {

@@ -24,7 +24,7 @@ mod connector;
 pub use connector::{Connector, Surroundings, run};
 
 mod limits;
-pub use limits::{Jitter, Limits, Manners, by_status, throttles_by_headers};
+pub use limits::{Jitter, Limits, Manners, Rate, by_status, throttles_by_headers};
 
 mod budget;
 pub use budget::{Budget, Budgets};
@@ -40,6 +40,9 @@ pub use evidence::{Evidence, EvidenceError, READ, Recorded};
 
 mod recorder;
 pub use recorder::{Answer, Recorder, Unread};
+
+mod keeping;
+pub use keeping::Arrived;
 
 pub mod redact;
 pub mod status;

@@ -46,7 +46,8 @@ impl Default for Limits {
             // 300,000 items at the usual hundred a page, and a run of them stays within some hundred MiB: pages are let
             // go one by one, and a resource is held in a few hundred bytes.
             pages: 3_000,
-            // What one body can list, at 97 bytes a row, is 345,000: a run with more could be read and not be recorded.
+            // Each is a row of 97 bytes in the list of what was found, and of some 150 for each check that speaks of it:
+            // so the lists of a run stay well below what one body can hold, `ledger::GREATEST_BODY`.
             resources: 300_000,
             exchanges: 20_000,
             tries: 5,
@@ -62,15 +63,24 @@ pub trait Jitter: Send + Sync {
     fn below(&self, bound: Duration) -> Duration;
 }
 
+/// At most so many calls start within any stretch of so long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// Calls; at least 1.
+    pub calls: u32,
+    /// The length of the stretch.
+    pub within: Duration,
+}
+
 /// How to behave towards one kind of source.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
     /// Calls under way at once, over all collectors of one source.
     pub concurrency: u32,
-    /// The least time between the starts of two calls, on the average.
-    pub spacing: Duration,
-    /// Calls that may start at once before `spacing` is kept; at least 1.
-    pub burst: u32,
+    /// How many calls may start within how long; `None` where the source has no such limit. It is the limit that the
+    /// vendor publishes, kept for every stretch of that length: an allowance that refills evenly would let more than the
+    /// limit start in its first stretch, or make a run wait that is well within it.
+    pub rate: Option<Rate>,
     /// Whether an answer means *slow down*, from status and headers. [`throttles_by_headers`] suits most sources.
     pub throttles: fn(u16, &HeaderMap) -> bool,
     /// What an answer means in the source's own words, before its status is looked at. [`by_status`] leaves all to the

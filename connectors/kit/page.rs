@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::view::Mark;
-use crate::{Answer, CallSpec, Recorder, Unread};
+use crate::{Answer, Arrived, CallSpec, Recorder, Unread};
 
 /// How a walk through a list went. Its items were handed over page by page, so that no list need be held whole.
 #[derive(Debug, Default)]
@@ -46,12 +46,10 @@ impl Pages {
     }
 }
 
-/// Pages asked for at once where it is known that they are there: one is on its way while another is kept and read.
-const AT_ONCE: usize = 2;
-
 /// Walks a list by offset: `page(first, max)` asks for a page, `each` takes its items in order, each with its exchange. A
 /// page shorter than `max` is the last. `expected` is the source's own count of the items, where there is one; it decides
-/// nothing but how far ahead pages are asked for.
+/// nothing but how far ahead pages are asked for: as many at once as the source's manners allow, so that one is on its way
+/// while others are kept and read.
 ///
 /// Each page begins with the last item of the one before it. That costs one item a page, and shows a page that was lost,
 /// a list that shifted while it was read, and a source that ignores the offset.
@@ -72,7 +70,7 @@ where
     let limit = recorder.limits().pages as usize;
     let known = expected.map_or(0, |count| 1 + (count + 1).saturating_sub(max).div_ceil(max - 1)).min(limit);
     let ask = |number: usize| page(number * (max - 1), max);
-    let ahead = futures::stream::iter(0..known).map(ask).buffered(AT_ONCE);
+    let ahead = futures::stream::iter(0..known).map(ask).buffered(recorder.at_once());
     let mut answers = pin!(ahead.chain(futures::stream::iter(known..limit).then(ask)));
     while let Some(answer) = answers.next().await {
         let (found, mark) = match answer.and_then(list) {
@@ -100,6 +98,8 @@ where
 
 /// Walks a list by its next links (RFC 8288), beginning at `first`: `page` asks for the page at an address, `each` takes
 /// its items. The recorder refuses a link that leads away from the source or to another call.
+///
+/// Pages are asked for one after the other. The next one is on its way while this one is kept and read.
 pub async fn walk_by_link<F>(
     recorder: &Recorder,
     call: &'static CallSpec,
@@ -108,27 +108,39 @@ pub async fn walk_by_link<F>(
     mut each: impl FnMut(Value, Mark) + Send,
 ) -> Walked
 where
-    F: Future<Output = Result<Answer, Unread>> + Send,
+    F: Future<Output = Result<Arrived, Unread>> + Send,
 {
     let mut walked = Walked::default();
+    let mut asked = page(first.clone()).await;
     let mut at = first;
-    for _ in 0..recorder.limits().pages {
-        let answer = match page(at.clone()).await {
-            Ok(answer) => answer,
+    for left in (0..recorder.limits().pages).rev() {
+        let arrived = match asked {
+            Ok(arrived) => arrived,
             Err(unread) => return walked.stopped(unread),
         };
-        let next = next_link(&answer.headers, &at);
-        let (found, mark) = match list(answer) {
-            Ok(found) => found,
-            Err(unread) => return walked.stopped(unread),
+        let next = arrived.next(&at);
+        let reading = async {
+            let (found, mark) = list(recorder.kept(arrived).await?)?;
+            walked.last = Some(mark);
+            walked.items += found.len();
+            found.into_iter().for_each(|item| each(item, mark));
+            Ok(())
         };
-        walked.last = Some(mark);
-        walked.items += found.len();
-        found.into_iter().for_each(|item| each(item, mark));
-        match next {
-            Some(next) => at = next,
-            None => return walked,
+        let asking = async {
+            match next.clone().filter(|_| left > 0) {
+                Some(next) => Some(page(next).await),
+                None => None,
+            }
+        };
+        let (read, following) = futures::join!(reading, asking);
+        if let Err(unread) = read {
+            return walked.stopped(unread);
         }
+        (at, asked) = match (next, following) {
+            (None, _) => return walked,
+            (Some(next), Some(following)) => (next, following),
+            (Some(_), None) => break,
+        };
     }
     walked.stopped(over_limit(recorder, call))
 }

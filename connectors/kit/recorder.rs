@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{Clock, Exchange, GapReason, StreamId, Timestamp, Try, in_full};
 use http::HeaderMap;
-use http::header::{DATE, ETAG, IF_NONE_MATCH, LINK};
-use tokio::sync::SemaphorePermit;
+use http::header::IF_NONE_MATCH;
+use tokio::sync::{OnceCell, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -16,8 +16,8 @@ use url::Url;
 use crate::status::{Step, asked_wait, in_words, next_step, unusable};
 use crate::view::Mark;
 use crate::{
-    BodySink, Budget, CallSpec, Conditional, Earlier, Evidence, Jitter, Limits, Manners, Transport, action_asked,
-    next_link, redact,
+    Arrived, BodySink, Budget, CallSpec, Conditional, Earlier, Evidence, Jitter, Limits, Manners, Transport,
+    action_asked, redact,
 };
 
 /// A usable answer.
@@ -93,6 +93,8 @@ pub struct Recorder {
     pub(crate) cancel: CancellationToken,
     pub(crate) deadline: Instant,
     pub(crate) log: Mutex<Vec<Exchange>>,
+    /// Whether there are earlier answers that can be confirmed; looked up once a run, since most sources have none.
+    pub(crate) knows_earlier: OnceCell<bool>,
 }
 
 impl Recorder {
@@ -100,6 +102,13 @@ impl Recorder {
     ///
     /// Dropping the future is safe: the exchange then stands as one whose answer nobody waited for.
     pub async fn exchange(&self, call: &'static CallSpec, request: http::Request<Bytes>) -> Result<Answer, Unread> {
+        let arrived = self.ask(call, request).await?;
+        self.kept(arrived).await
+    }
+
+    /// Makes one declared call, and gives its answer while that is still being kept, so that the next page can be asked
+    /// for meanwhile. What it says is read from [`Recorder::kept`] only.
+    pub async fn ask(&self, call: &'static CallSpec, request: http::Request<Bytes>) -> Result<Arrived, Unread> {
         let url = self.admit(call, &request).map_err(|why| Unread::unsent(call, GapReason::Refused, why))?;
         let earlier = self.earlier(call, &url).await;
         let mut permit = self.turn().await.map_err(|(why, text)| Unread::unsent(call, why, text))?;
@@ -134,10 +143,10 @@ impl Recorder {
                     let meaning = (self.manners.meaning)(reply.status, &reply.headers, &reply.body);
                     let reason = meaning.or(unusable(reply.status, throttled)).filter(|_| !confirmed);
                     let Some(reason) = reason else {
-                        return self.close(mark, reply, earlier.filter(|_| confirmed), None).await;
+                        return Ok(self.arrived(mark, reply, earlier.filter(|_| confirmed), None));
                     };
                     if self.step(reason, asked, &tries) == Step::Stop {
-                        return self.close(mark, reply, None, Some(reason)).await;
+                        return Ok(self.arrived(mark, reply, None, Some(reason)));
                     }
                     (reason, TriedText { status: Some(reply.status), error: in_words(reply.status) }, asked)
                 }
@@ -196,6 +205,11 @@ impl Recorder {
         }
     }
 
+    /// How many calls may be under way at once.
+    pub(crate) fn at_once(&self) -> usize {
+        self.manners.concurrency.max(1) as usize
+    }
+
     /// The limits of the run.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -232,6 +246,13 @@ impl Recorder {
 
     async fn earlier(&self, call: &CallSpec, url: &Url) -> Option<Earlier> {
         let cache = self.conditional.clone().filter(|_| !call.secret_body && call.method_and_path().0 == "GET")?;
+        let knows = self.knows_earlier.get_or_init(|| {
+            let (cache, stream) = (Arc::clone(&cache), self.stream.clone());
+            async move { tokio::task::spawn_blocking(move || cache.knows(&stream)).await.unwrap_or(false) }
+        });
+        if !*knows.await {
+            return None;
+        }
         let (stream, url) = (self.stream.clone(), redact::address(url));
         let earlier = tokio::task::spawn_blocking(move || cache.earlier(&stream, &url)).await.ok().flatten()?;
         // It was kept by the redactions of its time; what is declared secret since then must not come back in it.
@@ -310,7 +331,7 @@ impl Recorder {
     }
 
     /// The address that an exchange asked, as it is kept.
-    fn address_of(&self, mark: Mark) -> Option<Url> {
+    pub(crate) fn address_of(&self, mark: Mark) -> Option<Url> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         Url::parse(&log.get(mark.seq as usize)?.url).ok()
     }
@@ -368,71 +389,6 @@ impl Recorder {
         }
     }
 
-    /// Ends an exchange that got an answer: redacts, keeps, and says whether it is usable.
-    async fn close(
-        &self,
-        mark: Mark,
-        reply: Reply,
-        confirmed: Option<Earlier>,
-        reason: Option<GapReason>,
-    ) -> Result<Answer, Unread> {
-        let ended = self.clock.now();
-        let Reply { status, mut headers, body: received } = reply;
-        let not_modified = confirmed.is_some();
-        // What is confirmed is the earlier answer as a whole, its tag and its next page included.
-        let mut etag = headers.get(ETAG).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        if let Some(earlier) = &confirmed {
-            etag = etag.or_else(|| Some(earlier.etag.clone()));
-            let link = earlier.next.as_ref().map(|next| format!("<{next}>; rel=\"next\""));
-            if let Some(link) = link.and_then(|link| http::HeaderValue::from_str(&link).ok()) {
-                headers.entry(LINK).or_insert(link);
-            }
-        }
-        let next = self.address_of(mark).and_then(|at| next_link(&headers, &at)).map(|next| redact::address(&next));
-        let (kept, usable, redacted) = match confirmed {
-            Some(earlier) => (Kept::Already(earlier.ids), earlier.body, earlier.redacted),
-            None if mark.call.secret_body => (Kept::Nothing, received.clone(), vec!["*".to_owned()]),
-            None if received.is_empty() => (Kept::Nothing, Bytes::new(), Vec::new()),
-            None => match redact::json(&received, mark.call.redact) {
-                Ok(done) => (Kept::Bytes(done.body.clone()), done.body, done.paths),
-                Err(redact::NotJson) => (Kept::Nothing, Bytes::new(), vec!["*".to_owned()]),
-            },
-        };
-        let stored = match kept {
-            Kept::Already(ids) => Ok(ids),
-            Kept::Nothing => Ok(Vec::new()),
-            Kept::Bytes(bytes) => self.put(bytes).await,
-        };
-        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let lost = stored.as_ref().err().cloned();
-        let error = lost.clone().or_else(|| reason.map(|_| in_words(status)));
-        self.amend(mark, |exchange| {
-            exchange.ended = ended;
-            exchange.status = Some(status);
-            exchange.request_id = self.manners.request_id.iter().find_map(|name| text(name));
-            exchange.date = text(DATE.as_str());
-            exchange.etag = etag;
-            exchange.not_modified = not_modified;
-            exchange.next = next;
-            exchange.bytes = received.len() as u64;
-            exchange.body = stored.unwrap_or_default();
-            exchange.redacted = redacted;
-            exchange.error.clone_from(&error);
-        });
-        tracing::debug!(stream = %self.stream, call = mark.call.name, status, bytes = received.len(), "answered");
-        let status = if not_modified { 200 } else { status };
-        let answer = Answer { mark, status, headers, body: usable };
-        match (lost, reason) {
-            (Some(why), _) => Err(mark.unread(GapReason::NotKept, why)),
-            (None, Some(reason)) => {
-                let unread = mark.unread(reason, in_words(status));
-                let permission = unread.permission.filter(|_| reason == GapReason::Denied);
-                Err(Unread { permission, answer: Some(Box::new(answer)), ..unread })
-            }
-            (None, None) => Ok(answer),
-        }
-    }
-
     /// Ends an exchange that got none.
     pub(crate) fn give_up(&self, mark: Mark, reason: GapReason, why: String) -> Unread {
         let ended = self.clock.now();
@@ -469,22 +425,16 @@ enum Tried {
     Broke(GapReason, String),
 }
 
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
+/// An answer as it came.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 struct TriedText {
     status: Option<u16>,
     error: String,
-}
-
-/// What becomes of a body.
-enum Kept {
-    Already(Vec<domain::BodyId>),
-    Bytes(Bytes),
-    Nothing,
 }
 
 impl Tried {

@@ -67,11 +67,9 @@ impl AnySource for Probe {
         Vec::new()
     }
     fn manners(&self) -> Manners {
-        let (concurrency, spacing) = (self.concurrency, Duration::ZERO);
         Manners {
-            concurrency,
-            spacing,
-            burst: 1,
+            concurrency: self.concurrency,
+            rate: None,
             throttles: throttles_by_headers,
             meaning: by_status,
             request_id: &["x-request-id"],
@@ -438,7 +436,7 @@ async fn a_confirmed_page_still_leads_to_the_next_and_its_answer_can_be_confirme
         Box::pin(async move {
             let first = url.join("/things").unwrap();
             let recorder = run.recorder();
-            let (mut ids, ask) = (Vec::new(), |at| recorder.exchange(&LIST, get(&at, "")));
+            let (mut ids, ask) = (Vec::new(), |at| recorder.ask(&LIST, get(&at, "")));
             let each = |item: serde_json::Value, _| ids.push(item["id"].clone());
             let walked = walk_by_link(&recorder, &LIST, first, ask, each).await;
             assert_eq!((walked.items, walked.stopped.is_none()), (2, true));

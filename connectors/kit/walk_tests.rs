@@ -1,5 +1,8 @@
 //! Walks through lists, to their end and no further.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+
 use super::*;
 
 /// Walks a list of `there` items in pages of ten, of which the source counts `expected`: the items that came, and the
@@ -38,4 +41,44 @@ async fn a_list_is_walked_to_its_end_whatever_its_count_says_and_with_a_true_cou
         }
         assert_eq!(walked(there, Some(there + 50)).await.0, all);
     }
+}
+
+/// Keeps nothing; but the first answer it refuses only once the second page was asked for.
+struct Refusing {
+    asked: Mutex<mpsc::Receiver<usize>>,
+    first: AtomicBool,
+}
+
+impl BodySink for Refusing {
+    fn put(&self, _: &[Bytes]) -> Result<Vec<BodyId>, SinkError> {
+        let asked = self.asked.lock().unwrap();
+        // However slow the machine; without the second page this would not end.
+        while self.first.load(Ordering::SeqCst) && asked.recv().is_ok_and(|number| number == 0) {}
+        self.first.store(false, Ordering::SeqCst);
+        Err(SinkError("no space left".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_next_page_is_on_its_way_while_one_is_kept_and_nothing_is_read_from_what_was_not_kept() {
+    let (asked, receiver) = mpsc::channel();
+    let asked = Mutex::new(asked);
+    let source = source(move |number| {
+        asked.lock().unwrap().send(number).unwrap();
+        Reply::Send("HTTP/1.1 200 OK\r\nlink: </things?page=2>; rel=next\r\ncontent-length: 3\r\n\r\n[1]")
+    })
+    .await;
+    let ask: Ask = Arc::new(|url, run| {
+        Box::pin(async move {
+            let (first, recorder) = (url.join("/things").unwrap(), run.recorder());
+            let page = |at| recorder.ask(&LIST, get(&at, ""));
+            let walked = walk_by_link(&recorder, &LIST, first, page, |item, _| panic!("{item} was read")).await;
+            assert_eq!((walked.items, walked.stopped.unwrap().reason), (0, GapReason::NotKept));
+        })
+    });
+    let mut around = around();
+    around.bodies = Arc::new(Refusing { asked: Mutex::new(receiver), first: AtomicBool::new(true) });
+    let run = collect(&source.url, ask, &around).await;
+    let said: Vec<_> = run.exchanges.iter().map(|exchange| exchange.error.as_deref().unwrap()).collect();
+    assert_eq!(said, ["an answer could not be kept: no space left", "nobody waited for the answer"]);
 }

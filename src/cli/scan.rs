@@ -46,14 +46,25 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
     let store = Arc::new(store);
     app::record_version(&store, &loaded)?;
     let around = app::surroundings(&loaded, store.clone(), Arc::new(SystemClock), Arc::new(SystemRandom));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (runtime, loaded) = (tokio::runtime::Builder::new_multi_thread().enable_all().build()?, Arc::new(loaded));
     let mut entries = Vec::new();
     let (mut deviates, mut incomplete) = (0, false);
     for stream in streams {
-        let Some(source) = loaded.source(&stream.id.source()) else { continue };
+        if loaded.source(&stream.id.source()).is_none() {
+            continue;
+        }
         let bar = progress(out, &stream.id);
         let intent = pipeline::intend(&store, &stream.id, Trigger::Manual)?;
-        let run = runtime.block_on(kit::run(source, stream.collector, &stream.id, Trigger::Manual, &around));
+        // A task, as in the daemon: it then runs beside its connections, and not in a thread apart from theirs.
+        let asking = {
+            let (loaded, around) = (Arc::clone(&loaded), around.clone());
+            let (stream, collector) = (stream.id.clone(), stream.collector);
+            async move {
+                let source = loaded.source(&stream.source())?;
+                Some(kit::run(source, collector, &stream, Trigger::Manual, &around).await)
+            }
+        };
+        let Some(run) = runtime.block_on(runtime.spawn(asking))? else { continue };
         bar.finish_and_clear();
         let done = pipeline::settle(&store, &loaded.knowledge, intent.entry, &run, SystemClock.now())?;
         entries.push(intent.entry);
