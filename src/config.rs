@@ -194,13 +194,13 @@ pub struct Limits {
     /// The longest run, waiting included: `1s` to `6h`.
     #[schemars(with = "String")]
     pub run: Duration,
-    /// Requests of one run: 1 to 1000000.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    /// Requests of one run: 1 to 500000.
+    #[schemars(range(min = 1, max = 500_000))]
     pub calls: u32,
     /// Pages of one list: 1 to 100000.
     #[schemars(range(min = 1, max = 100_000))]
     pub pages: u32,
-    /// MiB of one answer: 1 to 512.
+    /// MiB of one answer: 1 to 512. An answer is held in memory several times over while it is read and kept.
     #[schemars(range(min = 1, max = 512))]
     pub answer_mib: u32,
 }

@@ -55,11 +55,19 @@ pub fn settle(
     run: &CollectionRun,
     now: Timestamp,
 ) -> Result<Done, JudgeError> {
-    let receipt = tracing::info_span!("record").in_scope(|| store.record_run(intent, run))?;
+    let recorded = tracing::info_span!("record").in_scope(|| store.record_run(intent, run));
+    let (receipt, outcome) = match recorded {
+        // What cannot be recorded must not be lost in silence, and a restart would find no more room for it.
+        Err(StoreError::Unwritable(why)) => {
+            let run = broken_off(&run.stream, run.trigger, run.started, GapReason::OverLimit, &why);
+            (store.record_run(intent, &run)?, run.outcome)
+        }
+        recorded => (recorded?, run.outcome),
+    };
     let judged = tracing::info_span!("evaluate").in_scope(|| judge::judge_last(store, knowledge, &run.stream))?;
     let findings = tracing::info_span!("conclude").in_scope(|| judge::conclude(store, knowledge, now))?;
     let changed = changed(store, receipt.entry)?;
-    Ok(Done { run: receipt, outcome: run.outcome, judged, findings, changed })
+    Ok(Done { run: receipt, outcome, judged, findings, changed })
 }
 
 /// Whether a run's populations differ from those of the run before.

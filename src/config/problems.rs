@@ -285,7 +285,7 @@ fn limits(settings: &Settings, found: &mut Findings<'_>) {
     let limits = &settings.limits;
     let numbers = [
         ("limits.runs_at_once", limits.runs_at_once, 1024),
-        ("limits.calls", limits.calls, 1_000_000),
+        ("limits.calls", limits.calls, 500_000),
         ("limits.pages", limits.pages, 100_000),
         ("limits.answer_mib", limits.answer_mib, 512),
         ("scrub.mib_per_second", settings.scrub.mib_per_second, 1024),

@@ -627,3 +627,24 @@ fn limits_reach_every_run() {
     let limits = settings.unwrap().limits.of_a_run();
     assert_eq!((limits.run.as_secs(), limits.exchanges, limits.pages, limits.body_bytes), (90, 7, 3, 2 * 1024 * 1024));
 }
+
+#[test]
+fn whatever_the_limits_allow_to_be_read_can_be_kept_too() {
+    let greatest = ledger::GREATEST_BODY as u64;
+    let settings = parse("evidenced.yaml", &format!("{GOOD}limits: {{answer_mib: 512, calls: 500000}}\n"));
+    let limits = settings.unwrap().limits.of_a_run();
+    assert!(limits.body_bytes <= greatest, "an answer as long as the settings allow");
+    assert!(u64::from(limits.exchanges) * 1024 <= greatest, "a list of exchanges, at 1 KiB for each");
+    // Each resource has a row for each check that speaks of it, and no row is longer than this one.
+    let row = format!("{} {} not_applicable {}\n", "x".repeat(60), "0".repeat(32), "0".repeat(64)).len();
+    let set = checks::CheckSet::embedded().unwrap();
+    let types = connectors::kinds().flat_map(|kind| kind.collectors).flat_map(|collector| collector.yields);
+    for spec in types {
+        let kind: domain::ResourceType = spec.kind.parse().unwrap();
+        let checks = set.by_resource(&kind).count();
+        assert!((limits.resources * checks * row) as u64 <= greatest, "{kind} has {checks} checks");
+    }
+    for over in ["{answer_mib: 513}", "{calls: 500001}"] {
+        assert!(parse("evidenced.yaml", &format!("{GOOD}limits: {over}\n")).is_err(), "{over}");
+    }
+}

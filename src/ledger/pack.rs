@@ -22,9 +22,9 @@ use crate::hash::{Hash, ParseHashError};
 use crate::key_store::{KeyState, KeyStore};
 use crate::seal::{KeyId, NONCE, Owners, TAG};
 
-/// The greatest size of a body in bytes, before compression.
-pub const GREATEST_BODY: usize = 32 << 20;
-/// A pack is closed before a record would make it longer than this many bytes.
+/// The greatest size of a body in bytes, before compression. It is written, read and checked in memory as a whole.
+pub const GREATEST_BODY: usize = 512 << 20;
+/// A pack is closed before a record would make it longer than this many bytes; a longer record has a pack of its own.
 pub(crate) const PACK_BYTES: u64 = 64 << 20;
 /// Length of a pack's header.
 pub(crate) const HEADER: u64 = 20;

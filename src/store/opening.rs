@@ -70,8 +70,8 @@ pub enum StoreError {
         /// The entry that holds its outcome.
         entry: u64,
     },
-    /// The fact cannot be written as an entry.
-    #[error("cannot be written as an entry: {0}")]
+    /// The fact cannot be written as an entry, or what stands behind it is longer than a body may be.
+    #[error("cannot be recorded: {0}")]
     Unwritable(String),
     /// The store stopped, and why. The process should exit and start again.
     #[error("the store has stopped: {0}")]
