@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::run::{ReadOf, UnreadOf};
 use crate::{Field, GapReason, Resource, ResourceKey, ResourceType};
 
 /// Two independent counts of one population.
@@ -40,13 +41,17 @@ pub struct Population {
 struct Sealed {
     /// The exchanges it was read from, apart: they are renumbered when the run ends.
     exchanges: Box<[u32]>,
-    /// [`Line`] as JSON. Equal resources have equal bytes, since the fields are sorted.
+    /// [`Written`] as JSON. Equal resources have equal bytes, since the fields are sorted.
     line: Box<[u8]>,
 }
 
 /// Name, fields that were read, fields that were not.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Line(String, BTreeMap<String, Value>, BTreeMap<String, (GapReason, String)>);
+
+/// The same as it is written.
+#[derive(Serialize)]
+struct Written<'a>(&'a str, ReadOf<'a>, UnreadOf<'a>);
 
 /// What became of a resource that was added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,13 +138,7 @@ impl fmt::Debug for Population {
 }
 
 fn seal(resource: Resource) -> (Box<str>, Sealed) {
-    let mut line = Line(resource.name, BTreeMap::new(), BTreeMap::new());
-    for (name, field) in resource.fields {
-        match field {
-            Field::Read(value) => drop(line.1.insert(name, value)),
-            Field::Unread(reason, why) => drop(line.2.insert(name, (reason, why))),
-        }
-    }
+    let line = Written(&resource.name, ReadOf(&resource.fields), UnreadOf(&resource.fields));
     let bytes = serde_json::to_vec(&line).unwrap_or_else(|_| unreachable!("texts and values can be written"));
     (resource.key.id.into(), Sealed { exchanges: resource.exchanges.into(), line: bytes.into() })
 }

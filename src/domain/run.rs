@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
+use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -265,34 +266,64 @@ pub struct Resource {
 }
 
 /// The stored form of a resource: one line of JSON, unread fields beside read ones, never among them.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct ResourceLine {
     #[serde(flatten)]
     key: ResourceKey,
     name: String,
     fields: BTreeMap<String, Value>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     unread: BTreeMap<String, (GapReason, String)>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     exchanges: Vec<u32>,
 }
 
 impl Serialize for Resource {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut line = ResourceLine {
-            key: self.key.clone(),
-            name: self.name.clone(),
-            fields: BTreeMap::new(),
-            unread: BTreeMap::new(),
-            exchanges: self.exchanges.clone(),
-        };
-        for (name, field) in &self.fields {
-            match field {
-                Field::Read(value) => drop(line.fields.insert(name.clone(), value.clone())),
-                Field::Unread(reason, why) => drop(line.unread.insert(name.clone(), (*reason, why.clone()))),
-            }
+        let mut line = s.serialize_map(None)?;
+        line.serialize_entry("type", &self.key.kind)?;
+        line.serialize_entry("id", &self.key.id)?;
+        line.serialize_entry("name", &self.name)?;
+        line.serialize_entry("fields", &ReadOf(&self.fields))?;
+        let unread = UnreadOf(&self.fields);
+        if !unread.is_empty() {
+            line.serialize_entry("unread", &unread)?;
         }
-        line.serialize(s)
+        if !self.exchanges.is_empty() {
+            line.serialize_entry("exchanges", &self.exchanges)?;
+        }
+        line.end()
+    }
+}
+
+/// Of the fields of a resource those that were read, as they are written: there are hundreds of thousands, so none is
+/// copied for it.
+pub(crate) struct ReadOf<'a>(pub(crate) &'a BTreeMap<String, Field>);
+
+impl Serialize for ReadOf<'_> {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().filter_map(|(name, field)| match field {
+            Field::Read(value) => Some((name, value)),
+            Field::Unread(..) => None,
+        }))
+    }
+}
+
+/// Of the fields of a resource those that were not read, as they are written: reason and words.
+pub(crate) struct UnreadOf<'a>(pub(crate) &'a BTreeMap<String, Field>);
+
+impl UnreadOf<'_> {
+    fn is_empty(&self) -> bool {
+        !self.0.values().any(|field| matches!(field, Field::Unread(..)))
+    }
+}
+
+impl Serialize for UnreadOf<'_> {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().filter_map(|(name, field)| match field {
+            Field::Unread(reason, why) => Some((name, (reason, why))),
+            Field::Read(_) => None,
+        }))
     }
 }
 

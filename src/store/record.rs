@@ -200,22 +200,38 @@ pub fn row_text<T: Serialize>(value: &T) -> Result<String, StoreError> {
     let mut text = String::from("{\n");
     for (place, (name, member)) in members.iter().enumerate() {
         let comma = if place + 1 < members.len() { "," } else { "" };
-        let name_text = canonical(name)?;
+        let name_text = canonical_text(name)?;
         match member {
             Value::Object(fields) if *name == "fields" && !fields.is_empty() => {
                 let fields: BTreeMap<&String, &Value> = fields.iter().collect();
                 text.push_str(&format!("{name_text}:{{\n"));
                 for (place, (field, value)) in fields.iter().enumerate() {
                     let comma = if place + 1 < fields.len() { "," } else { "" };
-                    text.push_str(&format!("{}:{}{comma}\n", canonical(field)?, canonical(value)?));
+                    text.push_str(&format!("{}:{}{comma}\n", canonical_text(field)?, canonical_value(value)?));
                 }
                 text.push_str(&format!("}}{comma}\n"));
             }
-            member => text.push_str(&format!("{name_text}:{}{comma}\n", canonical(member)?)),
+            member => text.push_str(&format!("{name_text}:{}{comma}\n", canonical_value(member)?)),
         }
     }
     text.push('}');
     Ok(text)
+}
+
+/// [`canonical`] of a value. Of most there is one form only, and asking for another order of nothing takes time.
+fn canonical_value(value: &Value) -> Result<String, StoreError> {
+    match value {
+        Value::Null => Ok("null".to_owned()),
+        Value::Bool(true) => Ok("true".to_owned()),
+        Value::Bool(false) => Ok("false".to_owned()),
+        Value::String(text) => canonical_text(text),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => canonical(value),
+    }
+}
+
+/// [`canonical`] of a text: RFC 8785 escapes what serde_json does, and in the same way.
+fn canonical_text(text: &str) -> Result<String, StoreError> {
+    serde_json::to_string(text).map_err(|e| StoreError::Unwritable(e.to_string()))
 }
 
 /// How the type of who we are at a source ends: that is somebody's name too.

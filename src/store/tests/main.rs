@@ -560,6 +560,16 @@ fn the_body_of_a_row_has_each_field_on_a_line_of_its_own() {
     assert_eq!(serde_json::from_str::<Resource>(&text).unwrap(), resource);
 }
 
+#[test]
+fn every_value_in_a_row_is_written_as_rfc_8785_has_it() {
+    let odd: String = (0..0x300).chain([0x2028, 0xfeff, 0x1f600]).filter_map(char::from_u32).collect();
+    for value in [odd.into(), serde_json::Value::Null, true.into(), false.into(), serde_json::json!(1e3)] {
+        let text = store::row_text(&serde_json::json!({"fields": {"value": value}, "value": value})).unwrap();
+        let canonical = store::canonical(&value).unwrap();
+        assert_eq!(text, format!("{{\n\"fields\":{{\n\"value\":{canonical}\n}},\n\"value\":{canonical}\n}}"));
+    }
+}
+
 /// Every file below a folder, by its bytes.
 fn everything(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
