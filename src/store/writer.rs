@@ -324,7 +324,6 @@ impl Store {
         };
         kept.map_err(|error| match error {
             PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
-            // Nothing was written, and another body may be kept.
             PutError::Packs(BodyError::TooLong(_)) => StoreError::Unwritable(in_full(&error)),
             error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),
         })
