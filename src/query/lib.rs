@@ -11,6 +11,7 @@ mod damage;
 mod deviations;
 mod last_rows;
 mod older;
+mod ourselves;
 mod room;
 mod show;
 mod silence;

@@ -1,12 +1,13 @@
 //! The disk that became too full to keep evidence, as an answer and as an alert.
 
-use domain::{RowAddress, Severity, SourceId, Timestamp, UnknownActor};
+use domain::{Severity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::rows::{RoomRow, key};
 use store::{ReadError, fold};
 
-use crate::{Alert, AlertClass, AlertState, Query};
+use crate::ourselves::AgainstOurselves;
+use crate::{Alert, Query};
 
 /// Too little room on the disk.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -33,44 +34,25 @@ impl Query<'_> {
 
     /// The alert about it. It is a loss of coverage, of everything at once: its source is the daemon itself.
     pub(crate) fn room_alert(&self, row: &RoomRow) -> Result<Alert, ReadError> {
-        let source: SourceId = "evidenced:daemon".parse().map_err(|_| malformed())?;
-        let stream = source.stream(&"disk".parse().map_err(|_| malformed())?);
         let title = match row.lost {
             true => "The disk is nearly full: nothing is collected",
             false => "The disk has room again: it is collected again",
         };
-        Ok(Alert {
-            key: self.incident_key(&["room", &row.opened_by.to_string()])?,
-            class: AlertClass::Coverage,
-            state: if row.lost { AlertState::Firing } else { AlertState::Resolved },
+        self.alert_against_ourselves(AgainstOurselves {
+            key: &["room"],
+            stream: "disk",
+            amiss: row.lost,
             title: title.to_owned(),
             subject: "the data directory of evidenced".to_owned(),
-            kind: None,
-            check: None,
             severity: Severity::High,
-            severity_why: "no source is looked at, and what cannot be seen is not known to conform".to_owned(),
-            controls: Vec::new(),
-            owner: "whoever runs evidenced".to_owned(),
+            severity_why: "no source is looked at, and what cannot be seen is not known to conform",
             first_action: "make room on the volume of the data directory; it goes on by itself".to_owned(),
-            permalink: self.catalogue.permalink(RowAddress { entry: row.last_entry, row: None }),
-            was: None,
-            is: None,
-            who: Err(UnknownActor { reason: "the disk does not say".to_owned() }),
-            changed_at: None,
+            nobody_because: "the disk does not say",
             opened_at: row.since,
             opened_by: row.opened_by,
             entry: row.last_entry,
             at: row.at,
-            baseline: false,
-            unread_since: None,
-            notes: vec![row.detail.clone()],
-            source,
-            stream,
+            detail: &row.detail,
         })
     }
-}
-
-/// Cannot happen: constants of the right form always read.
-fn malformed() -> ReadError {
-    ReadError::Malformed("the name of the daemon does not read".to_owned())
 }

@@ -1,12 +1,13 @@
 //! What is amiss with the daemon itself, as an answer and as an alert.
 
-use domain::{RowAddress, Severity, SourceId, Timestamp, TroubleIn, UnknownActor};
+use domain::{Severity, Timestamp, TroubleIn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::rows::{TroubleRow, key};
 use store::{ReadError, fold};
 
-use crate::{Alert, AlertClass, AlertState, Query};
+use crate::ourselves::AgainstOurselves;
+use crate::{Alert, Query};
 
 /// Something that is amiss with the daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -76,41 +77,26 @@ impl Query<'_> {
 
     /// The alert about it: a word against ourselves, whose source is the daemon itself.
     pub(crate) fn trouble_alert(&self, row: &TroubleRow) -> Result<Alert, ReadError> {
-        let malformed = || ReadError::Malformed("the name of the daemon does not read".to_owned());
-        let source: SourceId = "evidenced:daemon".parse().map_err(|_| malformed())?;
-        let stream = source.stream(&row.place.as_str().parse().map_err(|_| malformed())?);
         let (severity, why, first) = consequence(row.place);
         let subject = match row.place {
             TroubleIn::Settings => "the settings of evidenced",
             TroubleIn::SlowDisk => "the data directory of evidenced",
         };
-        Ok(Alert {
-            key: self.incident_key(&["trouble", row.place.as_str(), &row.opened_by.to_string()])?,
-            class: AlertClass::Coverage,
-            state: if row.amiss { AlertState::Firing } else { AlertState::Resolved },
+        self.alert_against_ourselves(AgainstOurselves {
+            key: &["trouble", row.place.as_str()],
+            stream: row.place.as_str(),
+            amiss: row.amiss,
             title: title(row.place, row.amiss).to_owned(),
             subject: subject.to_owned(),
-            kind: None,
-            check: None,
             severity,
-            severity_why: why.to_owned(),
-            controls: Vec::new(),
-            owner: "whoever runs evidenced".to_owned(),
+            severity_why: why,
             first_action: first.to_owned(),
-            permalink: self.catalogue.permalink(RowAddress { entry: row.last_entry, row: None }),
-            was: None,
-            is: None,
-            who: Err(UnknownActor { reason: "the daemon does not see who changes its surroundings".to_owned() }),
-            changed_at: None,
+            nobody_because: "the daemon does not see who changes its surroundings",
             opened_at: row.since,
             opened_by: row.opened_by,
             entry: row.last_entry,
             at: row.at,
-            baseline: false,
-            unread_since: None,
-            notes: vec![row.detail.clone()],
-            source,
-            stream,
+            detail: &row.detail,
         })
     }
 }
