@@ -7,9 +7,8 @@
 //! fast the server is.
 //!
 //! The loop keeps one core busy at a time, its own half or the server's. Collecting needs several times the loop's work,
-//! since every page is parsed, cut into resources, compressed, sealed and hashed; it keeps up by doing that beside the
-//! server's work, on what other cores there are. So the ratio wants a machine with two cores that are free: the processor
-//! time, which stands beside it, does not.
+//! since every page is parsed, cut into resources, compressed, sealed and hashed. On two cores, which it shares with the server,
+//! it was seen to reach 0.3 of the loop for Keycloak, and 0.5 to 0.8 for GitHub. The processor time stands beside the ratio.
 //!
 //! The sources are asked as their manners want it. GitHub's let 890 calls start in a minute, and the pages of as many
 //! members as there can be here are fewer: no call waits for its turn.
