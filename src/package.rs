@@ -21,6 +21,7 @@ use store::{Layout, Offline, ReadError};
 
 use self::bodies::Bodies;
 use self::folder::Folder;
+pub use self::folder::take_away;
 use self::select::Selection;
 
 /// The version of the package format.

@@ -251,3 +251,27 @@ fn invariant_20_a_legal_hold_stands_before_erasure_until_two_people_release_it()
     let (code, said) = setup.verify();
     assert_eq!(code, 0, "{said}");
 }
+
+#[test]
+fn a_legal_hold_goes_on_in_the_ledger_that_continues_a_closed_one() {
+    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    let setup = Setup::of_world(&server);
+    setup.write();
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
+    world.drift(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    let wilma = found(&setup, "wilma").into_iter().find(|one| one.starts_with("keycloak.user/")).unwrap();
+    let why = ["--because", "case 7", "--asked-by", "Legal", "--approved-by", "Board"];
+    assert_eq!(run(&setup, &[&["hold", &wilma], why.as_slice()].concat()).0, 0);
+    let closed = fact(&setup, &["ledger", "close", "--because", "the volume was lost"]);
+    let hold = closed["holds"][0].as_u64().unwrap().to_string();
+    let erase = || run(&setup, &["erase", &wilma, "--because", "request 20", "--by", "Privacy office", "--yes"]);
+    let (code, said) = erase();
+    assert!(code == 2 && said.contains(&format!("legal hold #{hold}")), "{said}");
+    let (code, said) = run(&setup, &[&["release", &hold], why.as_slice()].concat());
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = erase();
+    assert_eq!(code, 0, "{said}");
+}

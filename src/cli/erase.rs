@@ -45,6 +45,9 @@ pub(super) fn erase(cli: &Cli, args: &EraseArgs, out: &Output) -> anyhow::Result
     let (Some(because), Some(by)) = (&args.because, &args.by) else {
         bail!("say why with --because and who asked for it with --by; or see what would go with --dry-run");
     };
+    if by.trim().is_empty() {
+        bail!("--by names nobody: say who asked for it");
+    }
     // Held from here on, so that nothing is recorded between the plan and the erasure.
     let (store, _) = app::open_store(&data, &settings, &app::BadDisk::default())
         .context("nothing was erased; if a daemon runs here, stop it first: an erasure waits for no run")?;

@@ -19,7 +19,10 @@ pub(super) fn hold(cli: &Cli, args: &HoldArgs, out: &Output) -> anyhow::Result<E
         n => counted(n, "record"),
     };
     out.line(format!("held       {what}: neither erased nor left to expire. Recorded as #{}", receipt.entry));
-    out.line(format!("release    evidenced release {}", receipt.entry));
+    out.line(format!(
+        "release    evidenced release {} --because '…' --asked-by NAME --approved-by ANOTHER",
+        receipt.entry
+    ));
     out.fact(&serde_json::json!({ "entry": receipt.entry, "records": args.resources.len(), "all": args.all }));
     Ok(Exit::Ok)
 }

@@ -9,7 +9,7 @@ use ledger::{KeyRange, KeyRing, Progress, Reader, RealDisk, SignedCheckpoint};
 
 use super::Exit;
 use super::args::{Cli, LedgerArgs, LedgerCommand};
-use super::output::Output;
+use super::output::{Output, Tone};
 use super::read::{data_dir, load, settings_path};
 use crate::app;
 use crate::config::Settings;
@@ -151,7 +151,7 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
         false => Settings::default(),
     };
     let data = data_dir(cli, Some(&settings));
-    let closed = app::close(&data, &settings, because)?;
+    let (closed, holds) = app::close(&data, &settings, because)?;
     let before = &closed.continues;
     let aside = store::Layout::new(&data).closed(before.epoch);
     out.line(format!(
@@ -162,8 +162,17 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
     out.line(format!("ledger     {} in {}", closed.origin, data.display()));
     out.line(format!("key        {}", closed.key));
     out.line("           hand this line to your auditor now; the old ledger keeps its own");
+    match &holds {
+        Ok(holds) => holds.iter().for_each(|hold| out.line(format!("held       the legal hold goes on as #{hold}"))),
+        Err(why) => {
+            let what = format!(
+                "held       which legal holds were in force cannot be read: {why}; hold anew what must be kept"
+            );
+            out.line(out.toned(Tone::Bad, what));
+        }
+    }
     out.fact(&serde_json::json!({
-        "closed": before.origin, "entries": before.known.size, "missing": before.missing, "kept": aside,
+        "holds": holds.as_ref().ok(), "holds_unread": holds.as_ref().err(), "closed": before.origin, "entries": before.known.size, "missing": before.missing, "kept": aside,
         "origin": closed.origin, "key": closed.key, "because": before.because,
     }));
     Ok(Exit::Ok)

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use domain::ControlAddress;
 use query::Query;
 use web::ExportAsked;
@@ -19,6 +19,9 @@ use crate::{app, config, serve};
 pub(super) fn package(cli: &Cli, args: &PackageArgs, out: &Output) -> anyhow::Result<Exit> {
     if args.control.is_empty() && args.stream.is_empty() && !args.all {
         bail!("say what of: --control A.8.5, --stream kind:name/collector, or --all");
+    }
+    if args.recipient.trim().is_empty() {
+        bail!("say whom it is for: --for 'Audit firm'");
     }
     let reading = Reading::open(cli, out)?;
     let query = reading.query();
@@ -45,8 +48,14 @@ pub(super) fn package(cli: &Cli, args: &PackageArgs, out: &Output) -> anyhow::Re
             out.note(format!("  {done} of {all} entries"));
         }
     })?;
-    let entry = record(&data, &settings, args, &asked, &made)
-        .with_context(|| format!("{} is made, and the ledger could not be told", args.out.display()))?;
+    // What nobody recorded is given to nobody.
+    let entry = record(&data, &settings, args, &asked, &made).map_err(|error| {
+        let out = args.out.display();
+        error.context(match crate::package::take_away(&args.out) {
+            Ok(()) => format!("{out} was taken away again: the ledger could not be told of it"),
+            Err(left) => format!("the ledger could not be told of {out}; remove it by hand: {left}"),
+        })
+    })?;
     print(&made, entry, args, out);
     Ok(Exit::Ok)
 }

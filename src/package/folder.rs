@@ -18,6 +18,14 @@ pub(super) struct Folder {
     finished: bool,
 }
 
+/// Takes a package away that was just made, and that nobody may be given.
+///
+/// # Errors
+/// A file of it cannot be removed.
+pub fn take_away(made: &Path) -> std::io::Result<()> {
+    fs::remove_dir_all(made)
+}
+
 impl Folder {
     /// Begins the folder `out`, which must not exist.
     pub(super) fn begin(out: &Path) -> Result<Folder, PackageError> {
