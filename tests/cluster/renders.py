@@ -58,7 +58,10 @@ SWITCHES = {
         {
             "secrets": ["keycloak", "aws"],
             "configMaps": ["private-ca"],
-            "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel.monitoring.svc:4318"}],
+            "env": [
+                {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel.monitoring.svc:4318"},
+                {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "k8s.pod.name=$(K8S_POD_NAME),team=platform"},
+            ],
         },
     ],
     "restore": [{}, {"restore": {"enabled": True, "because": "the volume was lost"}}],

@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 PARTIES = REPOSITORY / "tests" / "parties"
 # What a pod asks, by port of the node; the counterparts themselves listen on loopback.
-KEYCLOAK, MOTO, TIME, ALERTMANAGER, HOOK, PROMETHEUS = 8443, 8444, 8445, 9093, 9099, 9090
+KEYCLOAK, MOTO, TIME, ALERTMANAGER, HOOK, PROMETHEUS, OTLP = 8443, 8444, 8445, 9093, 9099, 9090, 4317
 
 
 class Failed(Exception):
@@ -107,13 +107,16 @@ class Hook:
         server = http.server.ThreadingHTTPServer((NODE, HOOK), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
+    def all(self):
+        """Every message that came, as its id and its body."""
+        with self.lock:
+            return list(self.messages)
+
     def told(self, kind, source, check=None):
         """Messages of a kind (`deviation.firing`) about a source, and a check."""
-        with self.lock:
-            found = [body for _, body in self.messages]
         return [
             body["data"]
-            for body in found
+            for _, body in self.all()
             if body["type"] == kind and body["data"]["source"] == source and check in (None, body["data"]["check"])
         ]
 
@@ -216,6 +219,7 @@ class Parties:
             "MOTO_DATA": str(work / "moto"),
             "ALERTMANAGER_DATA": str(work / "alertmanager"),
             "ALERTMANAGER_HOOK": f"http://{NODE}:{HOOK}/alertmanager",
+            "OTELCOL_DATA": str(work / "otelcol"),
         }
         self.certificates()
         self.time = Authority(work / "time", 3161)
@@ -226,6 +230,7 @@ class Parties:
         self.moto = run(PARTIES / "moto", "up", env=self.env, timeout=600).out.strip()
         self.python = run(PARTIES / "moto", "python", env=self.env).out.strip()
         self.alertmanager = run(PARTIES / "alertmanager", "up", env=self.env).out.strip()
+        self.otelcol = run(PARTIES / "otelcol", "up", env=self.env, timeout=600).out.strip()
         out, err = keycloak.communicate(timeout=600)
         if keycloak.returncode != 0:
             raise Failed(err.decode())
@@ -237,6 +242,7 @@ class Parties:
                     sys.executable,
                     HERE / "relay.py",
                     f"{NODE}:{ALERTMANAGER}={local(self.alertmanager)}",
+                    f"{NODE}:{OTLP}={local(self.otelcol)}",
                     "--tls",
                     work / "server.crt",
                     work / "server.key",
@@ -309,5 +315,5 @@ class Parties:
         """The relay; the counterparts by their scripts."""
         for started in self.started:
             started.terminate()
-        for party in ("keycloak", "moto", "alertmanager"):
+        for party in ("keycloak", "moto", "alertmanager", "otelcol"):
             run(PARTIES / party, "down", env=self.env, check=False)

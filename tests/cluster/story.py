@@ -15,8 +15,10 @@ import time
 
 import renders
 import rules
+import telemetry
+import told
 from guide import Guide
-from stage import HOOK, KEYCLOAK, MOTO, NODE, REPOSITORY, TIME, Failed, Hook, Parties, Table, run, say, wait
+from stage import HOOK, KEYCLOAK, MOTO, NODE, OTLP, REPOSITORY, TIME, Failed, Hook, Parties, Table, run, say, wait
 
 NS, POD = "evidenced", "evidenced-0"
 BRUTE_FORCE = "keycloak.realm.brute_force"
@@ -117,6 +119,7 @@ class Story:
                 }
             ],
             "network": {"ca_file": authority},
+            "telemetry": {"endpoint": f"http://{NODE}:{OTLP}", "every": "5s"},
             "sources": {
                 "keycloak": [
                     {
@@ -435,32 +438,8 @@ class Story:
             code == 0 and not meaning["problems"],
             f"exit {code}, {sum(meaning['slots'])} slots, each with one outcome: {meaning['slots']} collected, partial, failed, missed; longest until ready again {longest:.1f} s",
         )
-        changes = [
-            c
-            for c in self.facts("list", "changes", "--limit", "100000")
-            if c["kind"] == "deviation" and not c["baseline"]
-        ]
-        opened = [c for c in changes if c["what"].startswith("DEVIATES")]
-        with self.hook.lock:
-            told = [body for _, body in self.hook.messages if body["type"] == "deviation.firing"]
-            ended = {
-                body["data"]["incident"]
-                for _, body in self.hook.messages
-                if body["type"] in ("deviation.resolved", "deviation.gone")
-            }
-        incidents = {body["data"]["incident"] for body in told} | ended
-        by_entry = {}
-        for _, body in self.hook.messages:
-            if body["type"].startswith("deviation."):
-                by_entry.setdefault(
-                    body["data"]["opened_at"] + body["data"]["subject"] + body["data"]["check"], set()
-                ).add(body["data"]["incident"])
-        two = [episode for episode, keys in by_entry.items() if len(keys) > 1]
-        self.table.row(
-            "alerts",
-            len(incidents) == len(opened) and not two,
-            f"{len(opened)} episodes, {len(incidents)} incidents told ({len(told)} messages of firing), {len(two)} episodes with two incidents",
-        )
+        changes = self.facts("list", "changes", "--limit", "100000")
+        self.table.row("alerts", *told.account(changes, self.hook.all()))
 
     def upgrades(self):
         uid = lambda: self.pod()["metadata"]["uid"]
@@ -681,6 +660,7 @@ class Story:
         if hasattr(self, "key"):
             for name, what, tell in (
                 ("drifts", "drifts", self.drifts),
+                ("telemetry", "telemetry", lambda: telemetry.arrived(self)),
                 ("copy", "copy", self.copy),
                 ("second", "a second process", self.second),
                 ("upgrades", "upgrades", self.upgrades),

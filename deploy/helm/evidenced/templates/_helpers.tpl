@@ -93,6 +93,25 @@ seccompProfile:
 {{- end }}
 {{- end -}}
 
+{{/*
+Who the pod is, by the names of OpenTelemetry (https://opentelemetry.io/docs/specs/semconv/resource/k8s/). What the values say
+comes after it, and may use these variables; where it says the same attributes, it says them alone.
+*/}}
+{{- define "evidenced.identity" -}}
+{{- range $name, $path := dict "K8S_NAMESPACE_NAME" "metadata.namespace" "K8S_NODE_NAME" "spec.nodeName" "K8S_POD_NAME" "metadata.name" "K8S_POD_UID" "metadata.uid" }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: {{ $path }}
+{{- end }}
+{{- $said := false -}}
+{{- range .Values.env -}}{{- if eq .name "OTEL_RESOURCE_ATTRIBUTES" -}}{{- $said = true -}}{{- end -}}{{- end }}
+{{- if not $said }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.node.name=$(K8S_NODE_NAME),k8s.pod.name=$(K8S_POD_NAME),k8s.pod.uid=$(K8S_POD_UID),k8s.statefulset.name={{ include "evidenced.fullname" . }},k8s.container.name=evidenced
+{{- end }}
+{{- end -}}
+
 {{/* Mounts of what is read only: the settings, and what they refer to. */}}
 {{- define "evidenced.readMounts" -}}
 - name: settings
