@@ -398,8 +398,11 @@ impl Judging<'_> {
     fn gone(&self, judged: &mut Judged) -> Result<(), JudgeError> {
         for (pseudonym, row) in std::mem::take(&mut judged.known).into_iter().filter(|(_, row)| row.state.open) {
             let Some(resource) = self.query.read.resource(&pseudonym) else {
-                // It was erased: whether it is still there cannot be said of it, and nothing more will be.
-                judged.steps.push(self.erased(judged, pseudonym, &row));
+                // It was erased: whether it is still there cannot be said of it, and nothing more will be. Where no entry
+                // says so its key is lost, and with it who it was: that is no end.
+                if store::erased(self.query.read.index().as_ref(), &pseudonym)?.is_some() {
+                    judged.steps.push(self.erased(judged, pseudonym, &row));
+                }
                 continue;
             };
             let detail = self.query.detail(&row.opened_detail)?;

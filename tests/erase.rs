@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use domain::BodyId;
+use ledger::{DataKey, KeyId, KeyStore, RealDisk};
 use serde_json::Value;
 use store::{Offline, Read};
 use world::{Drift, Posture, World};
@@ -193,6 +194,37 @@ fn a_deviation_of_somebody_who_was_erased_ends_with_the_next_complete_run() {
     assert!(!open().contains("erased ("), "{}", open());
     let output = Command::new(binary()).arg("verify").arg(setup.data()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_deviation_of_somebody_whose_key_is_lost_stays_open() {
+    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    let setup = Setup::of_world(&server);
+    setup.write();
+    assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
+    world.drift(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    let open = || Offline::open(&setup.data()).unwrap().index().scan(b"d/", None, usize::MAX).unwrap();
+    let before = open();
+    assert!(before.iter().any(|(_, row)| String::from_utf8_lossy(row).contains("\"open\":true")), "{before:?}");
+    // Nobody erased her: no entry says so, and what is left of her key tells nothing.
+    let keys = setup.data().join("keys");
+    let data_key = DataKey::parse(&fs::read_to_string(keys.join("data.key")).unwrap()).unwrap();
+    let id = world.user_id("wilma").unwrap();
+    let mut hers = Vec::new();
+    let mut learn = |key: KeyId, label: Option<&[u8]>| {
+        if label.is_some_and(|label| String::from_utf8_lossy(label).contains(&id)) {
+            hers.push(key);
+        }
+    };
+    let store = KeyStore::open(RealDisk::shared(), &keys.join("records"), &data_key, true, &mut learn).unwrap();
+    assert_eq!(store.destroy(&hers).unwrap(), hers.len());
+    drop(store);
+    world.undo(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    assert_eq!(open(), before, "it was not seen to end");
 }
 
 #[test]
