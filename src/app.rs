@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::entry::{Export, ExportDetail, Fact, Hold, Version};
+use domain::entry::{Export, ExportDetail, Fact, Version};
 use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Secrets, Surroundings, SystemSecrets};
 use ledger::DataKey;
@@ -54,46 +54,8 @@ pub fn data_key(settings: &Settings) -> anyhow::Result<Option<DataKey>> {
 }
 
 /// Ends the ledger of a data directory and begins the one that continues it. No daemon may hold it.
-///
-/// A legal hold that is in force stands in the continuation too, as an entry of its own: closing a ledger releases nothing.
-/// Returns these entries as well; or why the holds could not be read, of a ledger that is closed because it is damaged.
-pub fn close(
-    data: &Path,
-    settings: &Settings,
-    because: &str,
-) -> anyhow::Result<(store::Closed, Result<Vec<u64>, String>)> {
-    let holds = holds_in_force(data, settings);
-    let closed = store::close(&options(data, settings, None)?, because, PROGRAM)?;
-    let holds = match holds {
-        Ok(holds) => holds,
-        Err(error) => return Ok((closed, Err(in_full(error.as_ref())))),
-    };
-    let mut carried = Vec::new();
-    if !holds.is_empty() {
-        let (store, _) = open_store(data, settings, &BadDisk::default()).context(
-            "the ledger is closed, and its legal holds could not be recorded in the continuation: do it by hand",
-        )?;
-        for hold in holds {
-            carried.push(store.record_one(Fact::Hold(hold))?.entry);
-        }
-    }
-    Ok((closed, Ok(carried)))
-}
-
-fn holds_in_force(data: &Path, settings: &Settings) -> anyhow::Result<Vec<Hold>> {
-    // One that was broken off has put the entries aside already; it is finished first.
-    let layout = store::Layout::new(data);
-    if !layout.is_initialised() {
-        return Ok(Vec::new());
-    }
-    let (offline, _) = store::Offline::open_even_sealed(data, data_key(settings)?.as_ref())?;
-    let mut holds = Vec::new();
-    for row in store::holds(offline.index().as_ref())? {
-        if let Some(Fact::Hold(hold)) = offline.entry(row.entry)?.map(|entry| entry.fact) {
-            holds.push(hold);
-        }
-    }
-    Ok(holds)
+pub fn close(data: &Path, settings: &Settings, because: &str) -> anyhow::Result<store::Closed> {
+    Ok(store::close(&options(data, settings, None)?, because, PROGRAM)?)
 }
 
 /// Opens the store of a data directory.

@@ -151,7 +151,7 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
         false => Settings::default(),
     };
     let data = data_dir(cli, Some(&settings));
-    let (closed, holds) = app::close(&data, &settings, because)?;
+    let closed = app::close(&data, &settings, because)?;
     let before = &closed.continues;
     let aside = store::Layout::new(&data).closed(before.epoch);
     out.line(format!(
@@ -162,17 +162,23 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
     out.line(format!("ledger     {} in {}", closed.origin, data.display()));
     out.line(format!("key        {}", closed.key));
     out.line("           hand this line to your auditor now; the old ledger keeps its own");
-    match &holds {
-        Ok(holds) => holds.iter().for_each(|hold| out.line(format!("held       the legal hold goes on as #{hold}"))),
-        Err(why) => {
-            let what = format!(
-                "held       which legal holds were in force cannot be read: {why}; hold anew what must be kept"
-            );
-            out.line(out.toned(Tone::Bad, what));
+    let unread = match &closed.holds {
+        Ok(holds) => {
+            holds.iter().for_each(|hold| out.line(format!("held       the legal hold goes on as #{hold}")));
+            (before.missing > 0).then(|| format!("{} entries are missing", before.missing))
         }
+        Err(why) => Some(why.clone()),
+    };
+    if let Some(why) = &unread {
+        let what = match closed.holds {
+            Ok(_) => "whether there were more legal holds",
+            Err(_) => "which legal holds were in force",
+        };
+        let what = format!("held       {what} cannot be read: {why}; hold anew what must be kept");
+        out.line(out.toned(Tone::Bad, what));
     }
     out.fact(&serde_json::json!({
-        "holds": holds.as_ref().ok(), "holds_unread": holds.as_ref().err(), "closed": before.origin, "entries": before.known.size, "missing": before.missing, "kept": aside,
+        "holds": closed.holds.as_ref().ok(), "holds_unread": unread, "closed": before.origin, "entries": before.known.size, "missing": before.missing, "kept": aside,
         "origin": closed.origin, "key": closed.key, "because": before.because,
     }));
     Ok(Exit::Ok)

@@ -1,24 +1,27 @@
 //! The end of a ledger that cannot go on, and the beginning of the one that continues it.
 //!
 //! There is no way to make a ledger sign that is older than what is known of it. It is put aside as it is, and a new one
-//! begins, under another name and key, whose first entry says what came before, what is missing of it, and why. A file with
-//! the plan is durable before anything moves, and every step can be done again, so that an interrupted closing is brought to
-//! its end by the next one.
+//! begins, under another name and key, whose first entry says what came before, what is missing of it, and why. The legal
+//! holds in force follow it: closing a ledger releases nothing. A file with the plan is durable before anything moves, and
+//! every step can be done again, so that an interrupted closing is brought to its end by the next one.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 
-use domain::entry::{Continues, Entry, Fact, Genesis, TreeHead, VERSION};
-use domain::in_full;
+use domain::entry::{Continues, Entry, Fact, Genesis, Hold, TreeHead, VERSION};
+use domain::{Timestamp, in_full};
 use ledger::disk::replace;
 use ledger::{Checkpoint, GuardPlaces, Hash, Log, Reader, SigningKey, high_water, keep_high_water};
 use serde::{Deserialize, Serialize};
 
 use crate::catch_up;
+use crate::holds::holds;
+use crate::index::MemoryIndex;
 use crate::keys::{read_secret, write_secret};
 use crate::layout::Layout;
+use crate::read::parse_entry;
 use crate::writer::Options;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +35,8 @@ pub struct Closed {
     pub key: String,
     /// What it continues.
     pub continues: Continues,
+    /// The entries of the legal holds that go on in it; or why those of a damaged ledger could not be read.
+    pub holds: Result<Vec<u64>, String>,
 }
 
 /// The ledger was not closed, or not to the end: what was begun is finished by doing it again.
@@ -56,6 +61,14 @@ pub enum CloseError {
 struct Plan {
     origin: String,
     continues: Continues,
+    /// The legal holds in force, or why they cannot be read.
+    #[serde(default = "unnoted")]
+    holds: Result<Vec<Hold>, String>,
+}
+
+/// What a plan says that was made before holds stood in it.
+fn unnoted() -> Result<Vec<Hold>, String> {
+    Err("the version of this program that began the closing did not note them".to_owned())
 }
 
 /// Ends the ledger of a data directory that no daemon holds, and begins its continuation.
@@ -117,7 +130,24 @@ fn plan(options: &Options, layout: &Layout, places: &GuardPlaces, because: &str)
         checkpoint: head.map(|head| head.note),
         because: because.trim().to_owned(),
     };
-    Ok(Plan { origin: format!("{base}/{}", epoch + 1), continues })
+    // A ledger may well be closed because it cannot be read to its end.
+    let holds = holds_in_force(&reader).map_err(|e| in_full(e.as_ref()));
+    Ok(Plan { origin: format!("{base}/{}", epoch + 1), continues, holds })
+}
+
+/// The legal holds in force, as their entries have them. Pseudonyms and details serve the continuation as they are: it
+/// has the same keys and the same bodies.
+fn holds_in_force(reader: &Reader) -> Result<Vec<Hold>, AnyError> {
+    let index = MemoryIndex::default();
+    catch_up::catch_up_entries(&index, reader, &mut |_| {})?;
+    let mut all = Vec::new();
+    for row in holds(&index)? {
+        match parse_entry(row.entry, &reader.entry(row.entry)?)?.fact {
+            Fact::Hold(hold) => all.push(hold),
+            other => return Err(format!("#{} is of kind {}, not hold", row.entry, other.kind()).into()),
+        }
+    }
+    Ok(all)
 }
 
 /// Puts ledger, guard, key and anchors of the old epoch aside. Every step is done once, however often this is called.
@@ -171,7 +201,7 @@ fn move_once(from: &Path, to: &Path) -> io::Result<()> {
     if from.exists() { fs::rename(from, to) } else { fs::File::create(to)?.sync_all() }
 }
 
-/// Begins the new ledger.
+/// Begins the new ledger, or goes on where that was broken off.
 fn begin(
     options: &Options,
     layout: &Layout,
@@ -185,17 +215,39 @@ fn begin(
     }
     let signer = SigningKey::from_seed(&plan.origin, &read_secret(&layout.signing_key())?)?;
     let key = signer.verifier().to_string();
-    let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
-    if reader.head().ok().flatten().is_none() {
+    let now = options.clock.now();
+    // Its mark moves before anything of it is signed for; from then on what was begun is finished, and not begun again.
+    let begun = high_water(&places.guard).is_ok_and(|mark| mark.origin == plan.origin && mark.size > 0);
+    let mut log = if begun {
+        Log::open(options.disk.clone(), &layout.ledger(), places, signer)?.0
+    } else {
         let continues = Some(plan.continues.clone());
         let genesis = Genesis { origin: plan.origin.clone(), key: key.clone(), program: program.to_owned(), continues };
-        let entry = Entry { v: VERSION, at: options.clock.now(), fact: Fact::Genesis(genesis) };
-        let bytes = crate::record::canonical(&entry)?;
-        drop(Log::create(options.disk.clone(), &layout.ledger(), places, signer, bytes.as_bytes())?);
-    }
+        let bytes = entry_bytes(now, Fact::Genesis(genesis))?;
+        Log::create(options.disk.clone(), &layout.ledger(), places, signer, &bytes)?
+    };
+    let holds = match plan.holds {
+        Ok(holds) => {
+            let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
+            let last = parse_entry(0, &reader.entry(log.size().saturating_sub(1))?)?.at;
+            // Each is an entry of its own, in the order of the plan: so many as there are need not be recorded again.
+            for (number, hold) in (1..).zip(&holds) {
+                if number >= log.size() {
+                    log.append(&[entry_bytes(now.max(last), Fact::Hold(hold.clone()))?])?;
+                }
+            }
+            Ok((1..).take(holds.len()).collect())
+        }
+        Err(why) => Err(why),
+    };
+    drop(log);
     if layout.index().exists() {
         fs::remove_dir_all(layout.index())?;
     }
     fs::remove_file(layout.closing())?;
-    Ok(Closed { origin: plan.origin, key, continues: plan.continues })
+    Ok(Closed { origin: plan.origin, key, continues: plan.continues, holds })
+}
+
+fn entry_bytes(at: Timestamp, fact: Fact) -> Result<Vec<u8>, AnyError> {
+    Ok(crate::record::canonical(&Entry { v: VERSION, at, fact })?.into_bytes())
 }

@@ -18,6 +18,7 @@ mod erase;
 mod erased;
 mod examine;
 mod holds;
+mod keeping;
 mod keys;
 mod layout;
 mod offline;

@@ -16,10 +16,9 @@ use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
 use domain::{BodyId, Pseudonym, ResourceKey, StreamId, Timestamp, in_full};
-use ledger::{AppendError, Bodies, BodyError, KeyId, Log, Progress, Reader, Seal, SigningKey};
+use ledger::{AppendError, Bodies, KeyId, Log, Progress, Reader, SigningKey};
 
-use crate::bodies::{BodyStore, Fresh, PutError};
-use crate::data_key::nonce_of;
+use crate::bodies::{BodyStore, Fresh};
 use crate::index::{Index, IndexError};
 use crate::keys::write_secret;
 use crate::layout::Layout;
@@ -28,7 +27,7 @@ use crate::pace::Pace;
 use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{StreamRow, Watermark, key};
-use crate::subjects::{KeyError, Owner, Subjects};
+use crate::subjects::Subjects;
 use crate::watched::Watched;
 use crate::{catch_up, data_key, erased, fold, keys};
 
@@ -36,17 +35,18 @@ pub use crate::opening::{InitError, OpenError, Options, Random, Receipt, Recover
 
 /// The store of a running daemon: the only one who may write to its data directory.
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+/// What the writer, and whoever hands in bodies and asks, have in common.
+pub(crate) struct Shared {
     layout: Layout,
-    options: Arc<Options>,
-    index: Watched,
-    bodies: Mutex<BodyStore>,
-    subjects: Mutex<Subjects>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) index: Watched,
+    pub(crate) bodies: Mutex<BodyStore>,
+    pub(crate) subjects: Mutex<Subjects>,
     reader: Reader,
     head: RwLock<Head>,
     deciding: Mutex<()>,
@@ -286,71 +286,6 @@ impl Store {
         }
     }
 
-    /// Keeps a body that belongs to nobody; it is durable before any entry recorded after this call is.
-    pub fn put_body(&self, body: &[u8]) -> Result<BodyId, StoreError> {
-        self.put_body_of(Owner::Ledger, body, false)
-    }
-
-    /// Keeps an answer as it came.
-    pub fn put_answer(&self, body: &[u8]) -> Result<BodyId, StoreError> {
-        self.put_body_of(Owner::Itself, body, false)
-    }
-
-    /// Keeps a body, sealed under the key of whom it is about. With `lines`, the commitment is one to its lines: any of
-    /// them can be shown while others stay hidden.
-    pub(crate) fn put_body_of(&self, owner: Owner<'_>, body: &[u8], lines: bool) -> Result<BodyId, StoreError> {
-        self.alive()?;
-        Store::room_in(self.free_space()?).map_err(StoreError::DiskFull)?;
-        let random = || self.shared.options.random.bytes();
-        let put = || -> Result<BodyId, PutError> {
-            // An answer is looked for under the ledger's own key, and gets one of its own when it is new.
-            let sought = if matches!(owner, Owner::Itself) { Owner::Ledger } else { owner };
-            let sought = lock(&self.shared.subjects).owners(sought, &random)?;
-            let seal = || {
-                let itself = matches!(owner, Owner::Itself);
-                let owners = if itself { lock(&self.shared.subjects).owners(owner, &random)? } else { sought };
-                let nonce = nonce_of(self.shared.options.random.as_ref()).map_err(KeyError::Random)?;
-                Ok((Seal { owners, nonce }, random().map_err(KeyError::Random)?))
-            };
-            let index = self.shared.index.get();
-            lock(&self.shared.bodies).put(index.as_ref(), body, sought.digest(body), lines, seal)
-        };
-        let kept = match put() {
-            Err(PutError::Index(error)) => {
-                self.mend(&error)?;
-                put()
-            }
-            kept => kept,
-        };
-        kept.map_err(|error| match error {
-            PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
-            PutError::Packs(BodyError::TooLong(_)) => StoreError::Unwritable(in_full(&error)),
-            error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),
-        })
-    }
-
-    /// The pseudonym of a resource, given on first sight.
-    pub(crate) fn pseudonym_for(&self, resource: &ResourceKey) -> Result<Pseudonym, StoreError> {
-        self.alive()?;
-        let given = lock(&self.shared.subjects).pseudonym(resource, &|| self.shared.options.random.bytes());
-        given.map_err(|e| self.shared.stop(format!("a record key could not be kept: {}", in_full(&e))))
-    }
-
-    /// Who is known, and by which pseudonym.
-    pub(crate) fn subjects(&self) -> MutexGuard<'_, Subjects> {
-        lock(&self.shared.subjects)
-    }
-
-    /// Destroys record keys for good, once it is known beside the guard that they are. What fails here stops the store.
-    pub(crate) fn destroy(&self, keys: &[KeyId]) -> Result<(), StoreError> {
-        let (options, stop) = (&self.shared.options, |why: String| self.shared.stop(why));
-        erased::remember(options.disk.as_ref(), &options.guard_places(), &keys.iter().copied().collect())
-            .map_err(|error| stop(format!("what is erased could not be remembered beside the guard: {error}")))?;
-        let destroyed = lock(&self.shared.subjects).destroy(keys);
-        destroyed.map_err(|e| stop(format!("record keys could not be destroyed: {}", in_full(&e))))?;
-        Ok(())
-    }
-
     /// The entry of a stream's last run.
     pub(crate) fn last_run(&self, stream: &StreamId) -> Result<Option<u64>, StoreError> {
         Ok(self.stream_row(stream)?.last_run.map(|run| run.entry))
@@ -385,7 +320,7 @@ impl Store {
     }
 
     /// Has the index built again, in which an error was met.
-    fn mend(&self, error: &IndexError) -> Result<(), StoreError> {
+    pub(crate) fn mend(&self, error: &IndexError) -> Result<(), StoreError> {
         self.shared.index.suspect(error);
         self.mend_index().map(|_| ())
     }
@@ -405,12 +340,7 @@ impl Store {
         &self.shared.options
     }
 
-    /// The keys of records.
-    pub(crate) fn record_keys(&self) -> Arc<ledger::KeyStore> {
-        lock(&self.shared.subjects).keys().clone()
-    }
-
-    fn alive(&self) -> Result<(), StoreError> {
+    pub(crate) fn alive(&self) -> Result<(), StoreError> {
         match self.shared.stopped.get() {
             Some(why) => Err(StoreError::Stopped(why.clone())),
             None => Ok(()),
@@ -460,7 +390,7 @@ impl Read for Store {
 
 impl Shared {
     /// Ends the store; the first reason counts.
-    fn stop(&self, why: String) -> StoreError {
+    pub(crate) fn stop(&self, why: String) -> StoreError {
         let why = self.stopped.get_or_init(|| {
             tracing::error!(reason = %why, "the store has stopped");
             why
@@ -600,13 +530,7 @@ impl Writer {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let fresh = {
-            let mut bodies = lock(&shared.bodies);
-            bodies.sync().map_err(|error| match error {
-                BodyError::Full(_) => StoreError::DiskFull(in_full(&error)),
-                error => shared.stop(format!("bodies could not be made durable: {}", in_full(&error))),
-            })?
-        };
+        let fresh = shared.sync_bodies()?;
         let bytes: Vec<Vec<u8>> = plan.entries.iter().map(|accepted| accepted.bytes.clone()).collect();
         match self.log.append(&bytes) {
             Ok(_) => {}
@@ -695,6 +619,6 @@ fn head_of(reader: &Reader) -> Result<Head, ReadError> {
     catch_up::head(reader)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,7 @@
 //! What the store promises, through its public door.
 #![allow(clippy::unwrap_used, reason = "test code, helpers included")]
 
+mod epoch;
 mod erase;
 mod raw;
 mod scrub;
