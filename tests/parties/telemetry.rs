@@ -8,14 +8,14 @@ use serde_json::Value;
 use world::World;
 
 use super::needed;
-use crate::support::{Setup, now};
+use crate::support::{PATIENCE, Setup, now};
 
 /// What the collector was told by one instance of the daemon: the lines that name it.
-fn told(instance: &str) -> Vec<Value> {
+fn told(instance: &str) -> Told {
     let text = std::fs::read_to_string(needed("OTELCOL_TOLD")).unwrap_or_default();
     // The last line may still be on its way.
     let all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    all.filter(|line| line.to_string().contains(instance)).collect()
+    Told { lines: all.filter(|line| line.to_string().contains(instance)).collect() }
 }
 
 /// Every object below `value` that has `key`.
@@ -31,6 +31,60 @@ fn having<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
         _ => {}
     }
 }
+
+/// Everything that the collector was told, by kind.
+struct Told {
+    lines: Vec<Value>,
+}
+
+impl Told {
+    fn of(&self, kind: &str) -> Vec<&Value> {
+        self.lines.iter().filter(|line| line[kind].is_array()).collect()
+    }
+
+    /// Every object of `kind` that has `key`.
+    fn having(&self, kind: &str, key: &str) -> Vec<&Value> {
+        let mut found = Vec::new();
+        self.of(kind).into_iter().for_each(|line| having(line, key, &mut found));
+        found
+    }
+
+    /// Every call whose run was recorded and judged: its trace has all the steps. One that the end of the daemon cut short
+    /// has not.
+    fn whole_calls(&self) -> Vec<&Value> {
+        let spans = self.having("resourceSpans", "spanId");
+        let in_trace_of = |call: &Value, name: &str| {
+            spans.iter().any(|span| span["name"] == name && span["traceId"] == call["traceId"])
+        };
+        let calls = spans.iter().filter(|span| span["name"] == CALL);
+        calls.copied().filter(|call| STEPS.iter().all(|name| in_trace_of(call, name))).collect()
+    }
+
+    /// What there is to be told and is not there yet.
+    fn lacks(&self) -> Vec<String> {
+        let mut lacks = Vec::new();
+        if self.whole_calls().is_empty() {
+            lacks.push(format!("{CALL} in a trace with {STEPS:?}"));
+        }
+        let traces: BTreeSet<&str> =
+            self.having("resourceSpans", "spanId").iter().filter_map(|span| span["traceId"].as_str()).collect();
+        let logs = self.having("resourceLogs", "body");
+        let mut collected = logs.iter().filter(|log| log["body"]["stringValue"] == "collected");
+        if !collected.any(|log| log["traceId"].as_str().is_some_and(|trace| traces.contains(trace))) {
+            lacks.push("a line of the log that has the trace of its run".to_owned());
+        }
+        let metrics = self.having("resourceMetrics", "name");
+        lacks.extend(
+            METRICS.iter().filter(|name| !metrics.iter().any(|one| one["name"] == **name)).map(|&name| name.into()),
+        );
+        lacks
+    }
+}
+
+const CALL: &str = "GET /admin/realms/{realm}";
+const STEPS: [&str; 4] = ["run", "collect", "record", "evaluate"];
+const METRICS: [&str; 4] =
+    ["evidenced.runs", "evidenced.run.duration", "evidenced.ledger.entries", "evidenced.stream.period"];
 
 fn attribute(of: &Value, name: &str) -> Option<Value> {
     let attributes = of["attributes"].as_array()?;
@@ -53,42 +107,38 @@ fn arrives(protocol: &str, endpoint: &str, instance: &str) {
     let mut daemon = setup.start();
     daemon.wait_for_runs(2);
     assert_eq!(daemon.stop().0, Some(0), "whatever is left is told at the end");
-    let lines = told(instance);
-    let of = |kind: &str| -> Vec<&Value> { lines.iter().filter(|line| line[kind].is_array()).collect() };
+    // The collector has taken it all by now, and writes it to its file in a while.
+    let began = std::time::Instant::now();
+    let told = loop {
+        let told = told(instance);
+        let lacks = told.lacks();
+        if lacks.is_empty() {
+            break told;
+        }
+        assert!(began.elapsed() < PATIENCE, "over {protocol} there did not arrive: {lacks:?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
     for kind in ["resourceSpans", "resourceMetrics", "resourceLogs"] {
-        assert!(!of(kind).is_empty(), "{kind} did not arrive over {protocol}");
-        let resource = &of(kind)[0][kind][0]["resource"];
+        let resource = &told.of(kind)[0][kind][0]["resource"];
         assert_eq!(attribute(resource, "service.name"), Some("evidenced".into()), "{resource:#}");
         assert_eq!(attribute(resource, "service.version"), Some(env!("CARGO_PKG_VERSION").into()));
         assert_eq!(attribute(resource, "k8s.namespace.name"), Some("evidence".into()));
     }
-    let mut spans = Vec::new();
-    of("resourceSpans").into_iter().for_each(|line| having(line, "spanId", &mut spans));
-    let call = spans.iter().find(|span| span["name"] == "GET /admin/realms/{realm}").expect("a call");
+    let spans = told.having("resourceSpans", "spanId");
+    let names: Vec<&str> = spans.iter().filter_map(|span| span["name"].as_str()).collect();
+    let call = told.whole_calls()[0];
     assert_eq!(call["kind"], 3, "a client's");
-    for name in ["run", "collect", "record", "evaluate"] {
-        let within = spans.iter().find(|span| span["name"] == name && span["traceId"] == call["traceId"]);
-        let within = within.unwrap_or_else(|| panic!("{name} has no part in the trace of the call"));
-        assert!(name != "run" || attribute(within, "entry").is_some(), "from the call to the evidence: {within:#}");
-    }
+    let run = spans.iter().find(|span| span["name"] == "run" && span["traceId"] == call["traceId"]).unwrap();
+    assert!(attribute(run, "entry").is_some(), "from the call to the evidence: {run:#}");
     assert_eq!(attribute(call, "http.request.method"), Some("GET".into()));
     assert_eq!(attribute(call, "http.response.status_code"), Some("200".into()), "{call:#}");
     assert_eq!(attribute(call, "server.address"), Some("127.0.0.1".into()), "{call:#}");
     assert!(attribute(call, "url.full").is_none(), "an address may hold an id");
     let carriers = ["h2", "hyper", "tonic", "reqwest"];
-    assert!(!spans.iter().any(|span| carriers.contains(&span["name"].as_str().unwrap())), "nothing of the carriers");
+    assert!(!names.iter().any(|name| carriers.contains(name)), "nothing of the carriers: {names:?}");
 
-    let mut named = Vec::new();
-    of("resourceMetrics").into_iter().for_each(|line| having(line, "name", &mut named));
-    let names: BTreeSet<&str> = named.iter().filter_map(|metric| metric["name"].as_str()).collect();
-    for name in ["evidenced.runs", "evidenced.run.duration", "evidenced.ledger.entries", "evidenced.stream.period"] {
-        assert!(names.contains(name), "{name} is not among {names:?}");
-    }
-    let mut logs = Vec::new();
-    of("resourceLogs").into_iter().for_each(|line| having(line, "body", &mut logs));
-    let collected = logs.iter().find(|log| log["body"]["stringValue"] == "collected").expect("a line of the log");
-    assert!(spans.iter().any(|span| span["traceId"] == collected["traceId"]), "a line has the trace of its run");
-    println!("{protocol}: {} spans, {} metrics, {} log lines arrived", spans.len(), names.len(), logs.len());
+    let (metrics, logs) = (told.having("resourceMetrics", "name").len(), told.having("resourceLogs", "body").len());
+    println!("{protocol}: {} spans, {metrics} metrics, {logs} log lines arrived", spans.len());
 }
 
 #[test]
