@@ -212,8 +212,14 @@ type ReadFailed = Box<dyn std::error::Error + Send + Sync>;
 fn guards(layout: &Layout, settings: &Settings, running: bool) -> Vec<Line> {
     let about = "guard";
     let own = settings.guard_dir.clone().unwrap_or_else(|| layout.guard());
-    let size = Reader::open(&layout.ledger()).size().unwrap_or(0);
     let mut lines = Vec::new();
+    let size = match Reader::open(&layout.ledger()).size() {
+        Ok(size) => size,
+        Err(error) => {
+            let said = format!("whether it is in step cannot be said: {}", in_full(&error));
+            return vec![bad(about, said, "see what is said of the last checkpoint")];
+        }
+    };
     for (place, dir) in std::iter::once(&own).chain(&settings.guard_copies).enumerate() {
         let shown = dir.display();
         lines.push(match ledger::high_water(dir) {
@@ -221,7 +227,7 @@ fn guards(layout: &Layout, settings: &Settings, running: bool) -> Vec<Line> {
             Ok(mark) if mark.size == size || (running && mark.size > size) => {
                 ok(about, format!("in step, at {} entries, in {shown}", mark.size))
             }
-            Ok(mark) if mark.size > size => warn(
+            Ok(mark) if mark.size > size => bad(
                 about,
                 format!("the mark in {shown} remembers {} entries, and {size} are signed for here", mark.size),
                 "the next start finishes an append that was cut off, or refuses an older copy: then put the newest one back",
@@ -285,7 +291,13 @@ fn index(layout: &Layout, settings: &Settings) -> Line {
 /// A daemon has the index to itself, so it is asked for an answer that rests on it.
 fn index_of_daemon(layout: &Layout) -> Line {
     let about = "index";
-    let size = Reader::open(&layout.ledger()).size().unwrap_or(0);
+    let size = match Reader::open(&layout.ledger()).size() {
+        Ok(size) => size,
+        Err(error) => {
+            let said = format!("whether it is in step cannot be said: {}", in_full(&error));
+            return bad(about, said, "see what is said of the last checkpoint");
+        }
+    };
     match serve::ask_for_size(&layout.socket()) {
         // It goes on recording between the two questions.
         Ok(answered) if answered >= size => {
@@ -347,20 +359,27 @@ fn anchors(query: &Query<'_>) -> Result<Vec<Line>, ReadError> {
 
 fn clock(query: &Query<'_>) -> Result<Line, ReadError> {
     let mut steps = Vec::new();
-    for (name, _) in query.read.index().scan_back(key::CHANGES, None, CHANGES)? {
+    let changes = query.read.index().scan_back(key::CHANGES, None, CHANGES)?;
+    // Where there are more changes than are gone through, what is said reaches back as far as they do.
+    let (mut back_to, more) = ("in the last 30 days".to_owned(), changes.len() == CHANGES);
+    for (place, (name, _)) in changes.iter().enumerate() {
         let Some(number) = name.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)) else { continue };
         let Some(entry) = query.read.entry(number)? else { continue };
         if query.now.since(entry.at) > LATELY {
             break;
+        }
+        if more && place + 1 == CHANGES {
+            back_to = format!("since {}, in the last {CHANGES} changes", entry.at.to_the_second());
         }
         if let Fact::Clock(step) = entry.fact {
             steps.push(format!("#{number} to {}, by {}", step.shown.to_the_second(), step.by));
         }
     }
     Ok(match steps.first() {
-        None => ok("clock", "no step was noticed in the last 30 days"),
+        None => ok("clock", format!("no step was noticed {back_to}")),
         Some(last) => {
-            let said = format!("stepped {} times in the last 30 days; the last: {last}", steps.len());
+            let times = if steps.len() == 1 { "once".to_owned() } else { format!("{} times", steps.len()) };
+            let said = format!("stepped {times} {back_to}; the last: {last}");
             warn("clock", said, "see that one time service keeps it, and slews instead of stepping")
         }
     })
@@ -379,15 +398,25 @@ fn scrub(query: &Query<'_>, settings: &Settings) -> Result<Vec<Line>, ReadError>
     lines.push(match query.last_scrub()? {
         Some(last) => {
             let scrub = &last.scrub;
+            let what = match scrub.unread.is_empty() {
+                true => "everything was read again".to_owned(),
+                false => format!("all was read again but {}", scrub.unread.join(", ")),
+            };
             let said = format!(
-                "everything was read again by {}: {} entries, {} bodies, {} MiB, {} damaged",
+                "{what} by {}: {} entries, {} bodies, {} MiB, {} damaged",
                 last.at.to_the_second(),
                 scrub.entries,
                 scrub.bodies,
                 scrub.bytes >> 20,
                 if scrub.damaged == 1 { "1 file".to_owned() } else { format!("{} files", scrub.damaged) },
             );
-            late(about, said, query.now.since(scrub.began), every)
+            match scrub.unread.is_empty() {
+                true => late(about, said, query.now.since(scrub.began), every),
+                false => {
+                    let remedy = "mount what is out of reach, mend what is damaged; the next pass reads it again";
+                    warn(about, said, remedy)
+                }
+            }
         }
         None => late(
             about,

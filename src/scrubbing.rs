@@ -44,7 +44,12 @@ pub async fn keep_scrubbed(daemon: Arc<Daemon>, stop: CancellationToken) -> Resu
         }
         daemon.news.notify_one();
         keep(&ended);
-        tracing::info!(damage = ended.found_damage(), "everything that is kept was read again");
+        match ended.unread().collect::<Vec<_>>().join(", ") {
+            unread if unread.is_empty() => {
+                tracing::info!(damage = ended.found_damage(), "everything that is kept was read again");
+            }
+            unread => tracing::warn!(damage = ended.found_damage(), unread, "not all that is kept could be read again"),
+        }
     }
 }
 

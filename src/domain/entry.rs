@@ -158,6 +158,14 @@ pub struct Genesis {
     pub continues: Option<Continues>,
 }
 
+impl Genesis {
+    /// The name that it began with, which one that continues another has a number behind.
+    pub fn first_name(&self) -> &str {
+        let number = self.continues.as_ref().map(|before| format!("/{}", before.epoch + 1));
+        number.and_then(|number| self.origin.strip_suffix(&number)).unwrap_or(&self.origin)
+    }
+}
+
 /// A ledger that was closed, as the one that continues it knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Continues {
@@ -323,7 +331,7 @@ pub struct Damage {
     pub opened_by: Option<u64>,
 }
 
-/// Everything that is kept was read again, from its first byte to its last.
+/// Everything that is kept was read again, from its first byte to its last, as far as [`Scrub::unread`] does not say less.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Scrub {
     /// When that began.
@@ -336,6 +344,9 @@ pub struct Scrub {
     pub bytes: u64,
     /// How many files were damaged.
     pub damaged: u64,
+    /// Files and folders that could not be read to their end, by their path below the data directory: of these it says nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 /// A step in the change of the ledger's signing key; exactly one of the two is there. Its form is part of the ledger's own

@@ -3,9 +3,11 @@
 //! A pass reads the entries, the checkpoints and keys, then every body, each with all the checks that any reader makes. It
 //! changes nothing: a damaged file is named, recorded and told, and stays as it is. How far a pass is stands in a file of
 //! its own; without it the pass begins anew, and so does the part over the entries, all of which a start reads anyway.
+//! Where damage or a missing volume ends the reading early, what lies behind is named as unread: of that a pass says
+//! neither that it is whole nor that it is not.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::entry::{Damage, Fact, Scrub};
@@ -27,7 +29,7 @@ pub struct Scrubber {
     reader: Arc<Reader>,
     bodies: BodyReader,
     data_key: Option<ledger::DataKey>,
-    guards: Vec<std::path::PathBuf>,
+    guards: Vec<PathBuf>,
     pass: Pass,
     tree: Frontier,
     ring: Option<KeyRing>,
@@ -48,6 +50,16 @@ struct Pass {
     bytes: u64,
     /// The first damage met in each file, by its path below the data directory.
     damage: BTreeMap<String, String>,
+    /// What could not be read to its end, by path as well: a file, or a folder with all that is in it.
+    #[serde(default)]
+    unread: BTreeSet<String>,
+}
+
+impl Pass {
+    /// Whether the pass says anything of this file.
+    fn speaks_of(&self, file: &str) -> bool {
+        !self.unread.iter().any(|unread| Path::new(file).starts_with(unread))
+    }
 }
 
 /// Where it goes on.
@@ -77,6 +89,7 @@ impl Store {
             bodies: 0,
             bytes: 0,
             damage: BTreeMap::new(),
+            unread: BTreeSet::new(),
         });
         if let Next::Entry(_) = pass.next {
             (pass.next, pass.entries, pass.bytes) = (Next::Entry(0), 0, 0);
@@ -115,7 +128,8 @@ impl Store {
         }
         let ended = scrubber.ended();
         if ended {
-            facts.extend(known.into_values().map(|row| Damage {
+            let whole = known.into_values().filter(|row| pass.speaks_of(&row.file));
+            facts.extend(whole.map(|row| Damage {
                 file: row.file,
                 lost: false,
                 detail: "it was read whole again".to_owned(),
@@ -123,10 +137,10 @@ impl Store {
             }));
         }
         let mut facts: Vec<Fact> = facts.into_iter().map(Fact::Damage).collect();
-        let said: Option<ScrubRow> = fold::get(self.index().as_ref(), key::SCRUB).map_err(failed)?;
-        if ended && said.is_none_or(|said| said.scrub.began < pass.began) {
+        if ended && self.last_scrub()?.is_none_or(|said| said.scrub.began < pass.began) {
             let Pass { began, entries, bodies, bytes, .. } = *pass;
-            facts.push(Fact::Scrub(Scrub { began, entries, bodies, bytes, damaged: pass.damage.len() as u64 }));
+            let (damaged, unread) = (pass.damage.len() as u64, pass.unread.iter().cloned().collect());
+            facts.push(Fact::Scrub(Scrub { began, entries, bodies, bytes, damaged, unread }));
         }
         Ok(!self.record(facts)?.is_empty())
     }
@@ -158,6 +172,11 @@ impl Scrubber {
     /// Whether anything was found to be damaged.
     pub fn found_damage(&self) -> bool {
         !self.pass.damage.is_empty()
+    }
+
+    /// What could not be read to its end, by path below the data directory.
+    pub fn unread(&self) -> impl Iterator<Item = &str> {
+        self.pass.unread.iter().map(String::as_str)
     }
 
     /// When the pass began.
@@ -206,8 +225,11 @@ impl Scrubber {
                 ledger::ReadError::Io { path, .. } | ledger::ReadError::Checkpoint { path, .. } => path.clone(),
                 _ => self.layout.ledger(),
             };
-            // What follows in the ledger cannot be told apart any more; `verify` says how far it holds.
+            // What follows in the ledger cannot be told apart any more; `verify` says how far it holds. Which keys may sign
+            // stands there, too.
             self.note(&path, in_full(&error));
+            self.skip(&self.layout.ledger());
+            self.skip(&self.layout.signing_key());
             self.pass.next = Next::Files;
         } else if next >= self.pass.size {
             if hex::encode(self.tree.root().0) != self.pass.root {
@@ -232,9 +254,18 @@ impl Scrubber {
 
     /// Checkpoints, marks and keys: small files that everything else rests on.
     fn files(&mut self) {
-        // After a restart in the middle the ring is not known; the next pass has it.
-        if let Some(ring) = self.ring.take() {
-            let ledger = self.layout.ledger();
+        let ledger = self.layout.ledger();
+        // One that lacks keys would call checkpoints damaged that are not.
+        let ring = match self.pass.speaks_of(&self.below(&ledger)) {
+            false => None,
+            // After a restart in the middle it has to be read again.
+            true => self.ring.take().or_else(|| self.reader.key_ring().ok().flatten().map(|(ring, _)| ring)),
+        };
+        if ring.is_none() {
+            self.skip(&ledger);
+            self.skip(&self.layout.signing_key());
+        }
+        if let Some(ring) = ring {
             for (path, why) in ledger::check_checkpoints(self.disk.as_ref(), &ledger, &ring, self.pass.size) {
                 self.note(&path, why);
             }
@@ -246,11 +277,12 @@ impl Scrubber {
             }
         }
         for guard in self.guards.clone() {
-            // A place that is not mounted is out of reach, and said so by the start; it is not damaged.
-            if let Err(error) = ledger::high_water(&guard)
-                && guard.join("high-water").exists()
-            {
-                self.note(&guard.join("high-water"), in_full(&error));
+            let mark = guard.join("high-water");
+            match ledger::high_water(&guard) {
+                Ok(_) => {}
+                Err(error) if mark.exists() => self.note(&mark, in_full(&error)),
+                // A place that is not mounted is out of reach, and said so by the start; it is not damaged.
+                Err(_) => self.skip(&mark),
             }
         }
         let records = data_key::find(&self.layout, self.data_key.as_ref()).map_err(|e| in_full(&e)).and_then(|key| {
@@ -271,6 +303,7 @@ impl Scrubber {
             Ok(scan) => scan,
             Err(error) => {
                 self.note(&dir.join("synced"), in_full(&error));
+                self.skip(&dir);
                 self.pass.next = Next::Nothing;
                 return;
             }
@@ -290,7 +323,10 @@ impl Scrubber {
                     }
                     match self.bodies.read(location) {
                         Ok(_) | Err(BodyError::Destroyed(_)) => {}
-                        Err(error @ BodyError::NoKey(_)) => self.note(&self.layout.record_keys(), in_full(&error)),
+                        Err(error @ BodyError::NoKey(_)) => {
+                            self.note(&self.layout.record_keys(), in_full(&error));
+                            self.skip(&ledger::pack_path(&dir, location.pack));
+                        }
                         Err(error) => self.note(&ledger::pack_path(&dir, location.pack), in_full(&error)),
                     }
                     self.pass.bodies += 1;
@@ -311,7 +347,14 @@ impl Scrubber {
     }
 
     fn note(&mut self, path: &Path, why: String) {
-        let file = path.strip_prefix(self.layout.data()).unwrap_or(path).display().to_string();
-        self.pass.damage.entry(file).or_insert(why);
+        self.pass.damage.entry(self.below(path)).or_insert(why);
+    }
+
+    fn skip(&mut self, path: &Path) {
+        self.pass.unread.insert(self.below(path));
+    }
+
+    fn below(&self, path: &Path) -> String {
+        path.strip_prefix(self.layout.data()).unwrap_or(path).display().to_string()
     }
 }

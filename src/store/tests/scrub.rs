@@ -121,3 +121,39 @@ fn a_pass_reads_every_body_in_bounded_steps_and_goes_on_where_it_was() {
     fs::write(data.join("scrub"), "half a pass").unwrap();
     assert_eq!(store.scrubber(at(9)).unwrap().began(), at(9), "what does not read is begun anew");
 }
+
+#[test]
+fn of_what_a_pass_could_not_read_it_says_neither_that_it_is_whole_nor_that_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = filled_store(ENGINES[0], &data, 20);
+    let (log, segment) = ("ledger/checkpoints.log", "ledger/seg/00000000000000000000.seg");
+    let told_since = |before: usize| -> Vec<(String, bool)> {
+        told(&store).split_off(before).into_iter().map(|damage| (damage.file, damage.lost)).collect()
+    };
+    let unread = || store.last_scrub().unwrap().unwrap().scrub.unread;
+    flip(&data.join(log), 40);
+    pass(&store, 0, 4096);
+    assert_eq!(told_since(0), [(log.to_owned(), true)]);
+    assert!(unread().is_empty());
+    // Damage in the entries hides which keys may have signed: the checkpoints are not read, and not whole for that.
+    flip(&data.join(segment), 200);
+    pass(&store, 1, 4096);
+    flip(&data.join(segment), 200);
+    assert_eq!(told_since(1), [(segment.to_owned(), true)]);
+    assert_eq!(unread(), ["keys/ledger.seed", "ledger"]);
+    pass(&store, 2, 4096);
+    assert_eq!(told_since(2), [(segment.to_owned(), false)], "the checkpoints were read, and are as they were");
+    flip(&data.join(log), 40);
+    pass(&store, 3, 4096);
+    assert_eq!(told_since(3), [(log.to_owned(), false)]);
+
+    // The same holds for a place that is out of reach, and for bodies whose keys are.
+    fs::rename(data.join("guard"), data.join("unmounted")).unwrap();
+    let mut scrubber = store.scrubber(at(4)).unwrap();
+    while !scrubber.ended() {
+        scrubber.step(4096);
+    }
+    assert_eq!(scrubber.unread().collect::<Vec<_>>(), ["guard/high-water"]);
+    assert!(!scrubber.found_damage());
+}
