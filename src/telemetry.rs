@@ -73,7 +73,8 @@ pub fn start(settings: &Settings, random: &dyn Random) -> Result<(Telemetry, Met
     let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
     let mut provider =
         SdkMeterProvider::builder().with_resource(resource).with_reader(reader.build().map_err(|e| failed(&e))?);
-    if way.leads_somewhere(Signal::Metrics) {
+    let pushed = way.leads_somewhere(Signal::Metrics);
+    if pushed {
         let exporter = way.metrics().map_err(TelemetryError)?;
         let every = settings.telemetry.every.to_std();
         provider = provider.with_reader(PeriodicReader::builder(exporter).with_interval(every).build());
@@ -91,7 +92,7 @@ pub fn start(settings: &Settings, random: &dyn Random) -> Result<(Telemetry, Met
             .with(told.map(|layer| layer.with_filter(our_own())))
             .try_init(),
     );
-    let metrics = Metrics::new(&meter.meter("evidenced"), registry);
+    let metrics = Metrics::new(&meter.meter("evidenced"), registry, pushed);
     Ok((Telemetry { tracer, logger, meter, _connections: connections }, metrics))
 }
 

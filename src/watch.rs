@@ -31,7 +31,8 @@ pub async fn keep_looking(daemon: Arc<Daemon>, stop: CancellationToken) {
     let mut slow: Option<(Timestamp, String)> = None;
     while !stop.is_cancelled() {
         let now = daemon.clock.now();
-        if now.since(looked) >= LOOK_EVERY.min(daemon.loaded().settings.telemetry.every) {
+        // Whoever reads them here has a look taken first; what is pushed is as of the look before.
+        if daemon.metrics.pushed() && now.since(looked) >= LOOK_EVERY.min(daemon.loaded().settings.telemetry.every) {
             looked = now;
             let done = daemon.blocking(|daemon| look(daemon).map_err(|e| StoreError::Stopped(in_full(&e)))).await;
             if let Err(error) = done {
@@ -76,9 +77,9 @@ pub fn look(daemon: &Daemon) -> Result<(), ReadError> {
     for view in query.streams()? {
         see_stream(&mut look, &view);
     }
-    let open = query.open_deviations()?;
+    let open: Vec<_> = query.deviation_rows()?.into_iter().filter(|row| row.state.open).collect();
     for severity in [Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
-        let count = open.iter().filter(|alert| alert.severity == severity).count();
+        let count = open.iter().filter(|row| row.severity == severity).count();
         look.saw(telemetry::DEVIATIONS_OPEN, count as f64, &[KeyValue::new("severity", severity.as_str())]);
     }
     for row in query.authorities()? {
@@ -105,19 +106,16 @@ pub fn look(daemon: &Daemon) -> Result<(), ReadError> {
 fn see_stream(look: &mut Look, view: &StreamView) {
     let labels = telemetry::stream_labels(&view.stream);
     // One that was taken out of the settings is not due, so nothing of it can be late.
-    let Some(period) = period(view) else { return };
-    look.saw(telemetry::PERIOD, period, &labels);
+    let Some(expression) = view.schedule.as_ref().and_then(|row| row.expression.as_ref()) else { return };
+    let zone = view.schedule.as_ref().and_then(|row| row.zone.as_deref());
+    // One that was recorded by another version of the program may not parse: the other figures are there all the same.
+    if let Ok(schedule) = Schedule::parse(expression, zone) {
+        look.saw(telemetry::PERIOD, schedule.period().millis() as f64 / 1000.0, &labels);
+    }
     look.saw(telemetry::COVERAGE_LOST, f64::from(u8::from(view.coverage.is_some())), &labels);
     if let Some(run) = &view.last_collected {
         look.saw(telemetry::LAST_COLLECTED, seconds(run.ended), &labels);
     }
-}
-
-/// The time between two slots, in seconds; `None` when the stream has no schedule.
-fn period(view: &StreamView) -> Option<f64> {
-    let row = view.schedule.as_ref()?;
-    let schedule = Schedule::parse(row.expression.as_ref()?, row.zone.as_deref()).ok()?;
-    Some(schedule.period().millis() as f64 / 1000.0)
 }
 
 /// The files of certificates that the settings name, each once.

@@ -111,7 +111,12 @@ impl Query<'_> {
                 _ => None,
             };
         }
-        let erased = || UnknownActor { reason: "the details were erased".to_owned() };
+        // A record whose key is lost is not one that was erased.
+        let absent = match store::erased(self.read.index().as_ref(), &row.resource)? {
+            Some(_) => "erased",
+            None => "unreadable",
+        };
+        let nobody = || UnknownActor { reason: format!("the details are {absent}") };
         Ok(Alert {
             key: self.incident_key(&[row.check.as_str(), &row.resource.to_string(), &row.state.episode.to_string()])?,
             class: AlertClass::Deviation,
@@ -121,7 +126,7 @@ impl Query<'_> {
                 Change::Gone => AlertState::Gone,
             },
             title: info.map_or_else(|| row.check.to_string(), |info| info.problem.clone()),
-            subject: subject.map_or_else(|| format!("erased ({})", row.resource), |detail| detail.name.clone()),
+            subject: subject.map_or_else(|| format!("{absent} ({})", row.resource), |detail| detail.name.clone()),
             kind: Some(row.kind.clone()),
             source: row.source.clone(),
             check: Some(row.check.clone()),
@@ -133,7 +138,7 @@ impl Query<'_> {
             permalink: self.catalogue.permalink(RowAddress { entry: row.state.last_entry, row: None }),
             was,
             is,
-            who: last.as_ref().map_or_else(|| Err(erased()), |detail| detail.actor.clone()),
+            who: last.as_ref().map_or_else(|| Err(nobody()), |detail| detail.actor.clone()),
             changed_at: last.as_ref().and_then(|detail| detail.changed_at),
             opened_at: row.state.opened_at,
             opened_by: row.state.opened_by,

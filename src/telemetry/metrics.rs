@@ -85,6 +85,7 @@ impl Look {
 /// What the daemon counts about itself, and its last look.
 pub struct Metrics {
     registry: Registry,
+    pushed: bool,
     last_look: Arc<Mutex<Look>>,
     /// They hold what is called when somebody reads; dropped, nobody would be answered.
     _seen: Vec<ObservableGauge<f64>>,
@@ -104,7 +105,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(meter: &Meter, registry: Registry) -> Self {
+    pub(super) fn new(meter: &Meter, registry: Registry, pushed: bool) -> Self {
         let counter = |name: &'static str, about: &'static str| meter.u64_counter(name).with_description(about).build();
         let gauge = |name: &'static str, about: &'static str| meter.u64_gauge(name).with_description(about).build();
         let seconds = |name: &'static str, about: &'static str| {
@@ -128,6 +129,7 @@ impl Metrics {
         });
         let metrics = Metrics {
             registry,
+            pushed,
             last_look,
             _seen: seen.into(),
             runs: counter("evidenced.runs", "Collection runs by stream and outcome."),
@@ -157,6 +159,11 @@ impl Metrics {
         metrics.disk_slow(false);
         metrics.outbox(0, None, Timestamp::default());
         metrics
+    }
+
+    /// Whether a collector is told of them by and by, and not only who asks for them.
+    pub fn pushed(&self) -> bool {
+        self.pushed
     }
 
     /// A run came back.
@@ -240,7 +247,7 @@ pub fn every_metric() -> Result<String, String> {
     let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
     let reader = reader.build().map_err(|error| error.to_string())?;
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
-    let metrics = Metrics::new(&provider.meter("evidenced"), registry);
+    let metrics = Metrics::new(&provider.meter("evidenced"), registry, false);
     let Metrics { runs, missed, calls, gaps, changes, deliveries, .. } = &metrics;
     [runs, missed, calls, gaps, changes, deliveries].into_iter().for_each(|counter| counter.add(1, &[]));
     metrics.duration.record(1.0, &[]);
