@@ -83,6 +83,9 @@ fn need_commands() {
         let found = Command::new("sh").args(["-c", &format!("command -v {command}")]).output().unwrap();
         assert!(found.status.success(), "these tests need the command {command}: install it");
     }
+    let zones =
+        Command::new("python3").args(["-c", "import zoneinfo; zoneinfo.ZoneInfo('Europe/Berlin')"]).output().unwrap();
+    assert!(zones.status.success(), "these tests need time zones that Python knows: install tzdata");
 }
 
 /// What a verifier is given beside the package.
@@ -511,6 +514,12 @@ fn names_that_look_like_markup_or_formulas_are_harmless() {
     assert_eq!(said["open_end"], false);
 }
 
+/// The first slot that stands in one list only.
+fn differing(one: &[i64], other: &[i64]) -> Option<Timestamp> {
+    let of = |slots: &[i64]| slots.iter().copied().collect::<std::collections::BTreeSet<i64>>();
+    of(one).symmetric_difference(&of(other)).next().map(|at| Timestamp::from_millis(*at))
+}
+
 #[test]
 fn both_verifiers_derive_the_slots_that_the_daemon_keeps() {
     need_commands();
@@ -519,6 +528,8 @@ fn both_verifiers_derive_the_slots_that_the_daemon_keeps() {
     ledger.made(&out);
     let [after, through] =
         ["2026-01-30T22:07:00Z", "2028-03-02T10:00:00Z"].map(|text| text.parse::<Timestamp>().unwrap().millis());
+    // Clocks that change in spring and autumn, north and south, west and east, one by half an hour; and one that never does.
+    let zones = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"];
     let expressions = [
         "every: 7h",
         "every: 90s",
@@ -535,9 +546,14 @@ fn both_verifiers_derive_the_slots_that_the_daemon_keeps() {
         "59 23 1,15 * *",
         "0 0 * * 7",
         "0 0 13 * fri",
+        "30 2 * * *",
+        "*/20 1-3 * * *",
+        "15 */2 * * sun",
     ];
+    let asked: Vec<(&str, &str)> =
+        expressions.iter().flat_map(|expression| zones.iter().map(|zone| (*expression, *zone))).collect();
     let script = "import json, sys, verify\nasked = json.load(sys.stdin)\n\
-        print(json.dumps([verify.due_slots(e, asked[1], asked[2]) for e in asked[0]]))";
+        print(json.dumps([verify.due_slots(e, verify.place_of(z), asked[1], asked[2]) for e, z in asked[0]]))";
     let mut child = Command::new("python3")
         .args(["-B", "-c", script])
         .current_dir(&out)
@@ -545,16 +561,19 @@ fn both_verifiers_derive_the_slots_that_the_daemon_keeps() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(json!([expressions, after, through]).to_string().as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(json!([asked, after, through]).to_string().as_bytes()).unwrap();
     let answer = child.wait_with_output().unwrap();
     let python: Vec<Vec<i64>> = serde_json::from_slice(&answer.stdout).unwrap();
-    for (expression, python) in expressions.into_iter().zip(python) {
-        let schedule = evidenced::schedule::Schedule::parse(expression, None).unwrap();
+    assert_eq!(python.len(), asked.len());
+    for ((expression, zone), python) in asked.into_iter().zip(python) {
+        let schedule = evidenced::schedule::Schedule::parse(expression, Some(zone)).unwrap();
         let (from, to) = (Timestamp::from_millis(after), Timestamp::from_millis(through));
         let daemon: Vec<i64> =
             schedule.slots_after(from).map(|slot| slot.0.millis()).take_while(|at| *at <= to.millis()).collect();
-        assert!(!daemon.is_empty(), "{expression}");
-        assert_eq!(verifier::due_slots(schedule.expression(), after, through).unwrap(), daemon, "{expression}");
-        assert_eq!(python, daemon, "{expression}, in Python");
+        assert!(!daemon.is_empty(), "{expression} in {zone}");
+        let clock = verifier::zone(zone).unwrap();
+        let rust = verifier::due_slots(schedule.expression(), clock, after, through).unwrap();
+        assert!(rust == daemon, "{expression} in {zone}: {:?}", differing(&rust, &daemon));
+        assert!(python == daemon, "{expression} in {zone}, in Python: {:?}", differing(&python, &daemon));
     }
 }

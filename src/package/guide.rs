@@ -12,7 +12,7 @@ pub(super) fn text(about: &About, key: Option<&VerifierKey>, last: &Checkpoint) 
     format!(
         r##"# How to verify this package
 
-It holds evidence of the ledger `{origin}` for {from} up to {to}. You need none of the programs that made it: Python 3.8 or
+It holds evidence of the ledger `{origin}` for {from} up to {to}. You need none of the programs that made it: Python 3.9 or
 later, `openssl` and the usual `sha256sum`, `grep`, `base64` are enough, on a machine without a network.
 
 ## With the script

@@ -1,15 +1,28 @@
-//! The slots that a schedule promises: five cron fields in UTC, or a beat aligned to 1970.
+//! The slots that a schedule promises: five cron fields by the clock of a place, or a beat aligned to 1970.
 
 use std::collections::BTreeSet;
+
+use chrono::{DateTime, Offset, TimeZone};
+use chrono_tz::Tz;
 
 use crate::time::{DAY, date};
 
 /// Slots of one schedule that a package may promise; more are not believed.
 const MOST: i64 = 50_000_000;
 
-/// The slots after one moment up to and including another, in milliseconds since 1970. Reads five cron fields, in UTC, or
-/// a beat (`every: 15m`), as entries write them.
-pub fn slots(expression: &str, after: i64, through: i64) -> Result<Vec<i64>, String> {
+pub(crate) const UTC: Tz = Tz::UTC;
+
+/// The clock of an IANA zone such as `Europe/Berlin`.
+pub fn zone(name: &str) -> Option<Tz> {
+    name.parse().ok()
+}
+
+/// The slots after one moment up to and including another, in milliseconds since 1970. Reads five cron fields, by the clock
+/// of an IANA zone, or a beat (`every: 15m`), as entries write them.
+///
+/// Where clocks change, a fixed hour comes once, also when they leap over it (then at the end of the leap); `*` or a step in
+/// the hour means every moment at which the clock shows such a time.
+pub fn slots(expression: &str, zone: Tz, after: i64, through: i64) -> Result<Vec<i64>, String> {
     if let Some(beat) = expression.strip_prefix("every: ") {
         let beat = beat_of(beat).ok_or_else(|| format!("not a beat: {expression:?}"))?;
         let first = (after.div_euclid(beat) + 1) * beat;
@@ -30,18 +43,43 @@ pub fn slots(expression: &str, after: i64, through: i64) -> Result<Vec<i64>, Str
     let weekdays = numbers(weekday, 0, 7, WEEKDAYS)?;
     // By the rule of crontab(5): where both kinds of day are restricted, either will do.
     let both = day.contains('*') || weekday.contains('*');
-    let mut found = Vec::new();
-    for at in after.div_euclid(DAY)..=through.div_euclid(DAY) {
+    let fixed = !hour.contains(['*', '/']);
+    let mut found = BTreeSet::new();
+    // By the clock of a place a day begins up to a day earlier or later.
+    for at in after.div_euclid(DAY) - 1..=through.div_euclid(DAY) + 1 {
         let (day, month, weekday) = date(at);
         let (by_day, by_weekday) = (days.contains(&day), weekdays.contains(&weekday));
         let fits = if both { by_day && by_weekday } else { by_day || by_weekday };
         if months.contains(&month) && fits {
             let times = hours.iter().flat_map(|hour| minutes.iter().map(move |minute| hour * 60 + minute));
-            let slots = times.map(|time| at * DAY + i64::from(time) * 60_000);
+            let slots = times.flat_map(|time| instants(zone, at * DAY + i64::from(time) * 60_000, fixed));
             found.extend(slots.filter(|slot| *slot > after && *slot <= through));
         }
     }
-    Ok(found)
+    Ok(found.into_iter().collect())
+}
+
+/// The moments at which the clock of a place shows `wall`, a time in milliseconds as though it were UTC: none, one, or two;
+/// `fixed` always one, the first, or the end of the leap that left the time out.
+fn instants(zone: Tz, wall: i64, fixed: bool) -> Vec<i64> {
+    let ahead = |at: i64| {
+        let at = DateTime::from_timestamp_millis(at).unwrap_or_default();
+        i64::from(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()) * 1000
+    };
+    // No place changes its clock twice within two days.
+    let (before, after) = (wall - ahead(wall - DAY), wall - ahead(wall + DAY));
+    let shown = BTreeSet::from([before, after]).into_iter().filter(|at| at + ahead(*at) == wall);
+    let mut found: Vec<i64> = shown.collect();
+    if fixed && found.is_empty() {
+        let (mut low, mut high, offset) = (after, before, ahead(wall - DAY));
+        while high - low > 1000 {
+            let middle = (low + (high - low) / 2).div_euclid(1000) * 1000;
+            if ahead(middle) == offset { low = middle } else { high = middle }
+        }
+        found.push(high);
+    }
+    found.truncate(if fixed { 1 } else { 2 });
+    found
 }
 
 /// The length of a beat in milliseconds.

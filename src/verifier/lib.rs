@@ -15,7 +15,7 @@ mod tables;
 pub mod testing;
 mod time;
 
-pub use due::slots as due_slots;
+pub use due::{slots as due_slots, zone};
 pub use package::{tables, verify};
 pub use report::{Asked, Kind, Level, Problem, Report};
 pub use tables::{Tables, csv_line};

@@ -87,13 +87,14 @@ impl Package {
         ends.push(self.end);
         for ((number, schedule), end) in schedules.into_iter().zip(ends) {
             let Some(expression) = schedule.get("expression").and_then(Value::as_str) else { continue };
-            if schedule.get("zone").and_then(Value::as_str).is_some_and(|zone| zone != "UTC") {
-                let what = format!("those of {stream} follow the clock of a place, and are not counted");
-                self.said.push(("slots", what));
+            let zone = schedule.get("zone").filter(|zone| !zone.is_null());
+            let Some(zone) = zone.map_or(Some(due::UTC), |zone| due::zone(zone.as_str()?)) else {
+                let what = format!("the clock that {stream} follows is not known here, and its slots are not counted");
+                self.problem(Kind::Incomplete, format!("#{number}"), what);
                 continue;
-            }
+            };
             let begin = (self.begin - 1).max(millis(text(schedule, "from")?)?);
-            let due = due::slots(expression, begin, end.min(self.end - 1))?;
+            let due = due::slots(expression, zone, begin, end.min(self.end - 1))?;
             self.settle(&Promise { stream, schedule: number, due }, &outcomes, open_end);
         }
         Ok(())

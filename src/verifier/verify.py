@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Verifies an evidence package of `evidenced`. Needs Python 3.8 or later and the command `openssl` (1.1.1 or later, for
-Ed25519), and nothing else: no network, no daemon, nothing of ours. VERIFY.md says what is proven and how to do it by hand.
+"""Verifies an evidence package of `evidenced`. Needs Python 3.9 or later, the command `openssl` (1.1.1 or later, for Ed25519)
+and nothing else: no network, no daemon, nothing of ours. VERIFY.md says what is proven and how to do it by hand.
 Exit codes: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage."""
 import argparse, base64, bisect, collections, functools, hashlib, json, os, pathlib, re, subprocess, sys, tempfile
 from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
 CODES, ABOUT = [("invalid", 40), ("diverged", 30), ("incomplete", 50)], ("controls", "streams", "from", "to")
 OUTCOMES, VALUES = ["collected", "partial", "failed", "missed"], ["conforms", "deviates", "undetermined", "not_applicable"]
 TAG, DAY = b"evidenced body of lines, form 1\n", 86400000
@@ -60,16 +61,13 @@ def read_checkpoint(note, keys=()):
                 require(signature_holds(key, (head + "\n").encode(), raw[4:]), "the signature of %s does not hold" % name)
                 signed |= name == lines[0]
     return (lines[0], int(lines[1]), hash_of(lines[2])), signed
-def node(left, right):
-    return sha256(b"\x01", left, right)
+node = functools.partial(sha256, b"\x01")
 def root_over(leaf, index, size, path):
     """The root that a path of siblings leads to; the path is used up from its end."""
     if size == 1:
         return leaf
     half, side = 1 << (size - 1).bit_length() - 1, path.pop()
-    if index < half:
-        return node(root_over(leaf, index, half, path), side)
-    return node(side, root_over(leaf, index - half, size - half, path))
+    return node(root_over(leaf, index, half, path), side) if index < half else node(side, root_over(leaf, index - half, size - half, path))
 def grown(old, old_size, size, path):
     """The roots of the earlier and of the later tree that a consistency proof leads to, used up from its end."""
     if old_size == size:
@@ -83,7 +81,7 @@ def continues(old, new, path):
     require(old[0] == new[0], "they are of two logs")
     require(0 < old[1] <= new[1] and len(path) <= 128, "the later one is the smaller")
     require(grown(old[2], old[1], new[1], path) == (old[2], new[2]) and not path, "the later one does not continue the earlier one")
-# Schedules: five cron fields in UTC, or a beat aligned to 1970.
+# Schedules: five cron fields by the clock of a place, or a beat aligned to 1970.
 
 def numbers(field, low, high, names=()):
     found = set()
@@ -94,23 +92,29 @@ def numbers(field, low, high, names=()):
         first, last = (low, 6 if high == 7 else high) if base == "*" else (int(first), int(last))
         found.update(range(first, (7 if high == 7 and dash and last == 0 < first else last) + 1, int(step or 1)))
     return {0 if high == 7 and n == 7 else n for n in found}
-def due_slots(expression, after, through):
-    """The slots after one moment up to and including another, in milliseconds."""
-    beat = re.fullmatch("every: ([1-9][0-9]{0,8})([smhd])", expression)
-    if beat:
-        beat = int(beat.group(1)) * {"s": 1000, "m": 60000, "h": 3600000, "d": DAY}[beat.group(2)]
+def place_of(zone):
+    return timezone.utc if zone == "UTC" else ZoneInfo(zone)
+def instants(place, wall, fixed):
+    """When the clock of a place shows a time: any number of times; a fixed hour once, at the end of a leap that leaves it out."""
+    ahead = lambda at: round(datetime.fromtimestamp(at / 1000, place).utcoffset().total_seconds()) * 1000
+    before, after = ahead(wall - DAY), ahead(wall + DAY)
+    found = sorted({wall - by for by in (before, after) if ahead(wall - by) == by})
+    leaps = (at for at in range(wall - after, wall - before + 1, 1000) if ahead(at) != before)
+    return (found[:1] or [next(leaps)]) if fixed else found
+def due_slots(expression, place, after, through):  # the slots after one moment up to and including another, in milliseconds
+    if re.fullmatch("every: [1-9][0-9]{0,8}[smhd]", expression):
+        beat = int(expression[7:-1]) * {"s": 1000, "m": 60000, "h": 3600000, "d": DAY}[expression[-1]]
         return list(range((after // beat + 1) * beat, through + 1, beat))
     minute, hour, day, month, weekday = expression.split(" ")
     times = sorted((h * 60 + m) * 60000 for h in numbers(hour, 0, 23) for m in numbers(minute, 0, 59))
-    months = numbers(month, 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec".split())
-    days, weekdays = numbers(day, 1, 31), numbers(weekday, 0, 7, "sun mon tue wed thu fri sat".split())
-    slots = []
-    for date in range(after // DAY, through // DAY + 1):
+    months, fixed = numbers(month, 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec".split()), not set("*/") & set(hour)
+    days, weekdays, slots = numbers(day, 1, 31), numbers(weekday, 0, 7, "sun mon tue wed thu fri sat".split()), set()
+    for date in range(after // DAY - 1, through // DAY + 2):
         at = datetime.fromtimestamp(date * 86400, timezone.utc)
         fits = (at.day in days, (at.weekday() + 1) % 7 in weekdays)
         if at.month in months and (all(fits) if "*" in day or "*" in weekday else any(fits)):
-            slots += [date * DAY + time for time in times if after < date * DAY + time <= through]
-    return slots
+            slots.update(at for time in times for at in instants(place, date * DAY + time, fixed) if after < at <= through)
+    return sorted(slots)
 def cell(value):
     text = re.sub("[\x00-\x1f\x7f]", " ", str(value)).replace('"', '""')
     return '"%s%s"' % ("'" if text.lstrip(" ")[:1] in tuple("=+-@") else "", text)
@@ -154,10 +158,9 @@ class Package:
             else:
                 self.problem("invalid", "files.txt line %d" % number, "it is not as such a line is, or out of order")
         for short, digest in listed.items():
-            if short not in self.paths:
-                self.problem("incomplete", short, "it is missing")
-            elif self.paths[short].is_symlink() or sha256(self.read(short)).hex() != digest:
-                self.problem("invalid", short, "it is not what files.txt lists")
+            self.problem("incomplete", short, "it is missing", short in self.paths)
+            same = short not in self.paths or not self.paths[short].is_symlink() and sha256(self.read(short)).hex() == digest
+            self.problem("invalid", short, "it is not what files.txt lists", same)
         for short in set(self.paths) - set(listed) - {"files.txt"}:
             self.problem("invalid", short, "files.txt does not list it")
         self.about = json.loads(self.read("package.json")) if "package.json" in self.paths else {}
@@ -233,8 +236,8 @@ class Package:
                     digests.append(sha256(hash_of(line_salt.decode()), line, b"\n" if number + 1 < len(parts) else b""))
                     shown.append(line)
         elif form == "lines":
-            for number, line in enumerate(re.findall(b"[^\n]*\n|[^\n]+", body)):
-                digests.append(sha256(sha256(hash_of(salt), number.to_bytes(8, "big")), line))
+            lines, seed = re.findall(b"[^\n]*\n|[^\n]+", body), hash_of(salt)
+            digests = [sha256(sha256(seed, number.to_bytes(8, "big")), line) for number, line in enumerate(lines)]
         digest = sha256(hash_of(salt), body) if form == "whole" else sha256(TAG, *digests)
         require(digest.hex() == commitment, "it does not match the commitment %s" % commitment)
         if form == "shown":  # what is left of the JSON when the hidden lines are taken out
@@ -312,11 +315,10 @@ class Package:
             schedules = [(number, entry) for number, entry in of if entry["t"] == "schedule"]
             self.attempt("incomplete", "package.json", require, schedules, "no schedule of %s is here" % stream)
             for (number, schedule), end in zip(schedules, [millis(entry["from"]) for _, entry in schedules[1:]] + [self.end]):
-                if schedule["expression"] is not None and schedule.get("zone") not in (None, "UTC"):
-                    self.said.append(("slots", "those of %s follow the clock of a place, and are not counted" % stream))
-                elif schedule["expression"] is not None:
-                    due = due_slots(schedule["expression"], max(self.begin - 1, millis(schedule["from"])), min(self.end - 1, end))
-                    self.settle("#%d" % number, stream, due, sorted(outcomes))
+                place, zone = "#%d" % number, "UTC" if schedule.get("zone") is None else schedule["zone"]
+                if schedule["expression"] is not None and self.attempt("incomplete", place, place_of, zone):
+                    begin, end = max(self.begin - 1, millis(schedule["from"])), min(self.end - 1, end)
+                    self.settle(place, stream, due_slots(schedule["expression"], place_of(zone), begin, end), sorted(outcomes))
     def settle(self, place, stream, due, outcomes):
         settled, lacking = max([outcome[1] for outcome in outcomes], default=0), 0
         for slot in due:
@@ -343,8 +345,7 @@ class Package:
             pairs = enumerate(zip(self.lines(short) + [None], [",".join(map(cell, row)) for row in table] + [None]), 1)
             wrong = next((number for number, (is_, should) in pairs if is_ != should), None)
             self.problem("invalid", "%s line %s" % (short, wrong), "it does not say what the evidence says", wrong is None)
-    def read_anchors(self):
-        """What authorities outside say of the time of checkpoints/last.txt, and so of everything that it covers."""
+    def read_anchors(self):  # what authorities outside say of the time of checkpoints/last.txt, and so of all that it covers
         for short in filter(re.compile("anchors/[a-z0-9-]{1,100}[.]tsr").fullmatch, sorted(self.paths)):
             before = max((dated(self.paths["checkpoints/last.txt"], self.paths[short], ca) for ca in self.trusted), default=0)
             self.anchored |= before > 0 and self.level != "unsigned"
