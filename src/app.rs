@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::entry::{Export, ExportDetail, Fact, Version};
+use domain::entry::{Export, ExportDetail, Fact, Genesis, Version};
 use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Secrets, Surroundings, SystemSecrets};
 use ledger::DataKey;
@@ -32,9 +32,9 @@ use crate::{notify, reload, scrubbing, serve, watch};
 /// What the program calls itself in the ledger.
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
 
-/// Begins a ledger in a data directory. Its name is `origin`, else what the settings say.
-pub fn init(data: &Path, settings: &Settings, origin: Option<&str>) -> anyhow::Result<String> {
-    let origin = origin.map_or_else(|| settings.origin(), str::to_owned);
+/// Begins a ledger in a data directory, and says its name.
+pub fn init(data: &Path, settings: &Settings) -> anyhow::Result<String> {
+    let origin = settings.origin();
     Store::init(&options(data, settings, None)?, &origin, PROGRAM)?;
     Ok(origin)
 }
@@ -170,6 +170,22 @@ impl kit::Jitter for Spread {
     }
 }
 
+/// Refuses settings of another organisation than the ledger's, before anything is recorded.
+pub fn own_ledger(store: &Store, settings: &Settings) -> anyhow::Result<()> {
+    match settings.of_another(&genesis(store)?) {
+        Some(why) => bail!("nothing was recorded: {why}"),
+        None => Ok(()),
+    }
+}
+
+/// How the ledger begins.
+pub fn genesis(read: &dyn Read) -> anyhow::Result<Genesis> {
+    match read.entry(0)?.context("the ledger has no first entry")?.fact {
+        Fact::Genesis(genesis) => Ok(genesis),
+        _ => bail!("the first entry of the ledger does not begin one"),
+    }
+}
+
 /// Records what measures, when it is not what measured last.
 pub fn record_version(store: &Store, loaded: &Loaded) -> Result<(), StoreError> {
     let failed = |e: ReadError| StoreError::Stopped(in_full(&e));
@@ -263,6 +279,7 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
         tracing::warn!(note, "recovered");
     }
     tracing::info!(data = %start.data.display(), entries = store.head()?.size, folded = recovered.folded, "the ledger is open");
+    own_ledger(&store, &start.loaded.settings)?;
     let store = Arc::new(store);
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     let around = surroundings(&start.loaded, store.clone(), clock.clone(), random);

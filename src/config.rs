@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use checks::yaml::Document;
 use checks::{CheckSet, Problem};
+use domain::entry::Genesis;
 use domain::{CheckId, Duration};
 use kit::SecretRef;
 use schemars::JsonSchema;
@@ -106,8 +107,9 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
-    /// Its name in every checkpoint, for its whole life; used by `evidenced init` only. Left out: made from the
-    /// organisation, `evidenced/acme-ltd`.
+    /// Its name in every checkpoint, for its whole life. Left out: made from the organisation, `evidenced/acme-ltd`. A ledger
+    /// takes evidence by settings that lead to its name only, so that two organisations never stand in one; say the name here
+    /// when the organisation is called otherwise by now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
 }
@@ -280,6 +282,18 @@ impl Settings {
     /// The name of a ledger that begins with these settings.
     pub fn origin(&self) -> String {
         self.ledger.origin.clone().unwrap_or_else(|| format!("evidenced/{}", slug(&self.organisation)))
+    }
+
+    /// Why nothing is recorded by these settings in the ledger that begins so; `None` when it is the organisation's own.
+    pub fn of_another(&self, genesis: &Genesis) -> Option<String> {
+        let (wanted, found) = (self.origin(), genesis.first_name());
+        (wanted != found).then(|| {
+            format!(
+                "these settings belong to the ledger {wanted}, and this one is {found}: name the data directory of {}, or, if that is \
+                 this organisation under another name, say so in the settings: ledger: {{origin: {found}}}",
+                self.organisation
+            )
+        })
     }
 
     /// The schedule of one collector of one source: the source's own word, else the default of all, else the

@@ -124,7 +124,7 @@ mod tests {
     fn the_last_run_says_which_body_stood_under_which_tag() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::default();
-        app::init(folder.path(), &settings, Some("test.example.com")).unwrap();
+        app::init(folder.path(), &settings).unwrap();
         let store = Arc::new(app::open_store(folder.path(), &settings, &app::BadDisk::default()).unwrap().0);
         let recorded = Recorded::new(store.clone());
         let stream: StreamId = "github:acme/repositories".parse().unwrap();

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checks::Problem;
+use domain::entry::Genesis;
 use domain::{TroubleIn, in_full};
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use web::Token;
 
-use crate::app::record_version;
+use crate::app::{genesis, record_version};
 use crate::config::Settings;
 use crate::daemon::Daemon;
 use crate::loaded::Loaded;
@@ -47,6 +48,7 @@ pub async fn keep_fresh(
     mut hangup: Signal,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let ledger = daemon.blocking(|daemon| genesis(daemon.store.as_ref())).await?;
     let mut refused: Option<String> = None;
     let mut wrong: Option<String> = None;
     loop {
@@ -58,8 +60,8 @@ pub async fn keep_fresh(
             _ = hangup.recv() => true,
             () = tokio::time::sleep(LOOK_FOR_CHANGES) => false,
         };
-        let (known, from) = (daemon.loaded(), path.clone());
-        match tokio::task::spawn_blocking(move || look(&known, &from, asked)).await? {
+        let (known, from, ledger) = (daemon.loaded(), path.clone(), ledger.clone());
+        match tokio::task::spawn_blocking(move || look(&known, &from, &ledger, asked)).await? {
             Look::Same => {
                 if refused.take().is_some() {
                     daemon.metrics.reload_in_step(true);
@@ -88,13 +90,16 @@ pub async fn keep_fresh(
     }
 }
 
-fn look(known: &Loaded, path: &Path, asked: bool) -> Look {
+fn look(known: &Loaded, path: &Path, ledger: &Genesis, asked: bool) -> Look {
     let files = known.files_now(path);
     if !asked && files == known.files {
         return Look::Same;
     }
     match Loaded::read(path) {
-        Ok(loaded) => Look::Changed(Box::new(loaded)),
+        Ok(loaded) => match loaded.settings.of_another(ledger) {
+            Some(why) => Look::Wrong(files, vec![Problem::of_file(path.display().to_string(), why)]),
+            None => Look::Changed(Box::new(loaded)),
+        },
         Err(problems) => Look::Wrong(files, problems),
     }
 }

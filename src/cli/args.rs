@@ -88,9 +88,6 @@ pub enum Command {
 /// `init`
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// Name of the ledger, in every checkpoint for its whole life [default: from the settings' organisation]
-    #[arg(long, value_name = "NAME")]
-    pub origin: Option<String>,
     /// Be content with a ledger that is there already: for what runs before every start of the daemon
     #[arg(long)]
     pub once: bool,

@@ -33,6 +33,8 @@ use crate::{app, config};
 
 /// Which organisation: the same at every start, so that a demo can go on where it ended.
 const SEED: u64 = 7;
+/// The name of its ledger.
+const LEDGER: &str = "acme-demo";
 /// How often everything is collected here.
 const BEAT: &str = "every: 5s";
 /// How often what does not change here is collected again.
@@ -153,7 +155,8 @@ fn prepare(data: &Path, fresh: bool) -> anyhow::Result<bool> {
         write_files(data)?;
         return Ok(true);
     }
-    app::init(data, &config::Settings::default(), Some("acme-demo"))?;
+    let ledger = config::LedgerSettings { origin: Some(LEDGER.to_owned()) };
+    app::init(data, &config::Settings { ledger, ..config::Settings::default() })?;
     write_files(data)?;
     Ok(false)
 }
@@ -172,6 +175,7 @@ fn settings_text(data: &Path, url: &str, approved: &serde_json::Value, ports: Po
     format!(
         "# Written by `evidenced demo`.\n\
          organisation: acme\n\
+         ledger: {{origin: {LEDGER}}}\n\
          data: {data}\n\
          web: {{listen: '127.0.0.1:{page}'}}\n\
          health: {{listen: '127.0.0.1:{health}'}}\n\

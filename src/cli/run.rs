@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use domain::entry::{Fact, Genesis};
+use domain::entry::Genesis;
 
 use super::Exit;
 use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
@@ -29,7 +29,7 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
             data.display()
         );
     }
-    let origin = app::init(&data, &settings, args.origin.as_deref())?;
+    let origin = app::init(&data, &settings)?;
     let key = genesis(&data, &settings)?.key;
     out.fact(&serde_json::json!({ "data": data, "origin": origin, "verifier_key": key }));
     out.line(format!("ledger     {origin} in {}", data.display()));
@@ -50,11 +50,7 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
 fn genesis(data: &Path, settings: &config::Settings) -> anyhow::Result<Genesis> {
     let data_key = app::data_key(settings)?;
     let ledger = store::Offline::open_with(data, data_key.as_ref()).context("the ledger does not read")?;
-    let entry = store::Read::entry(&ledger, 0)?.context("the ledger has no first entry")?;
-    match entry.fact {
-        Fact::Genesis(genesis) => Ok(genesis),
-        _ => anyhow::bail!("the first entry of the ledger in {} does not begin one", data.display()),
-    }
+    app::genesis(&ledger).with_context(|| format!("in {}", data.display()))
 }
 
 /// A ledger that is there already: content with it, unless another one is expected.
@@ -76,7 +72,7 @@ pub(super) fn run(cli: &Cli, args: &RunArgs, out: &Output) -> anyhow::Result<Exi
     let loaded = load(cli, out)?;
     let data = data_dir(cli, Some(&loaded.settings));
     if args.init && !store::Layout::new(&data).is_initialised() {
-        app::init(&data, &loaded.settings, None)?;
+        app::init(&data, &loaded.settings)?;
     }
     let (telemetry, metrics) = telemetry::start(&loaded.settings, &SystemRandom)?;
     let start = app::Start {

@@ -34,7 +34,7 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
     }
     let layout = store::Layout::new(&data);
     if args.init && !layout.is_initialised() {
-        app::init(&data, &loaded.settings, None)?;
+        app::init(&data, &loaded.settings)?;
         out.note(format!("made a data directory in {}", data.display()));
     }
     let (store, recovered) = app::open_store(&data, &loaded.settings, &app::BadDisk::default()).with_context(|| {
@@ -43,6 +43,7 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
     for note in recovered.notes {
         out.note(note);
     }
+    app::own_ledger(&store, &loaded.settings)?;
     let store = Arc::new(store);
     app::record_version(&store, &loaded)?;
     let around = app::surroundings(&loaded, store.clone(), Arc::new(SystemClock), Arc::new(SystemRandom));

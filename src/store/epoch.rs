@@ -118,10 +118,7 @@ fn plan(options: &Options, layout: &Layout, places: &GuardPlaces, because: &str)
     let known = known.ok_or("nothing here remembers how long the ledger was")?;
     let size = here.map_or(0, |here| here.size);
     let epoch = genesis.continues.as_ref().map_or(1, |before| before.epoch + 1);
-    let base = match &genesis.continues {
-        Some(before) => genesis.origin.strip_suffix(&format!("/{}", before.epoch + 1)).unwrap_or(&genesis.origin),
-        None => &genesis.origin,
-    };
+    let base = genesis.first_name();
     let continues = Continues {
         origin: genesis.origin.clone(),
         epoch,

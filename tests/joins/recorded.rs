@@ -53,7 +53,7 @@ impl Desk {
         std::fs::write(&settings, text).unwrap();
         let loaded = Loaded::read(&settings).unwrap_or_else(|problems| panic!("{problems:?}"));
         let data = dir.path().join("data");
-        app::init(&data, &loaded.settings, None).unwrap();
+        app::init(&data, &loaded.settings).unwrap();
         let (store, _) = app::open_store(&data, &loaded.settings, &app::BadDisk::default()).unwrap();
         Desk { dir, loaded, store: Arc::new(store), now: "2026-07-01T12:00:00Z".parse().unwrap() }
     }
