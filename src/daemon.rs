@@ -4,7 +4,7 @@
 //! Everything else, pages and API and metrics, only reads.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::entry::{ClockStep, Fact, MissedReason, Schedule as ScheduleFact};
@@ -48,7 +48,12 @@ enum Ask {
     Run(Vec<StreamId>, oneshot::Sender<Vec<StreamId>>),
     /// The settings changed.
     Reload,
+    /// Do this while no run is under way.
+    Alone(Alone),
 }
+
+/// What is done while no run is under way.
+type Alone = Box<dyn FnOnce(&Daemon) + Send>;
 
 /// A run that ended, or could not be recorded.
 struct Ended {
@@ -121,6 +126,23 @@ impl Daemon {
         answered.await.map_err(|_| ending())
     }
 
+    /// Does something that may wait for the disk while no run is under way: those that are have ended before, and no other
+    /// begins. Whoever does not wait for it any more when its turn comes has it left undone.
+    pub async fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Daemon) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let (answer, answered) = oneshot::channel();
+        let ending = || "the daemon is ending".to_owned();
+        let work = move |daemon: &Daemon| {
+            if !answer.is_closed() {
+                drop(answer.send(work(daemon)));
+            }
+        };
+        self.asks.send(Ask::Alone(Box::new(work))).await.map_err(|_| ending())?;
+        answered.await.map_err(|_| ending())
+    }
+
     /// Decides and runs until `stop` is cancelled, then lets the runs under way end within their grace.
     ///
     /// # Errors
@@ -138,6 +160,7 @@ impl Daemon {
         let mut concluded = Timestamp::default();
         // Other settings are in force, and there was no room to record the schedules they bring.
         let mut reload_owed = false;
+        let mut alone: VecDeque<Alone> = VecDeque::new();
         while !stop.is_cancelled() {
             if let Some(why) = self.store.stopped() {
                 return Err(StoreError::Stopped(why.to_owned()));
@@ -151,30 +174,37 @@ impl Daemon {
                 self.conclude().await;
             }
             if reload_owed && self.room.missing().is_none() {
-                reload_owed = self.answer(&mut streams, Ask::Reload).await?;
+                reload_owed = self.answer(&mut streams, &mut alone, Ask::Reload).await?;
             }
-            let wake = self.act(&mut streams, &mut runs, &stop, now).await?;
+            if runs.is_empty()
+                && let Some(work) = alone.pop_front()
+            {
+                self.blocking(move |daemon| Ok::<_, StoreError>(work(daemon))).await?;
+                continue;
+            }
+            let at_once = if alone.is_empty() { self.loaded().settings.limits.runs_at_once as usize } else { 0 };
+            let wake = self.act(&mut streams, &mut runs, &stop, now, at_once).await?;
             let wait = wake.map_or(TICK, |wake| wake.since(now).min(TICK));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait.to_std()) => {}
                 Some(ended) = runs.join_next() => self.take_in(&mut streams, ended).await?,
-                Some(ask) = asked.recv() => reload_owed |= self.answer(&mut streams, ask).await?,
+                Some(ask) = asked.recv() => reload_owed |= self.answer(&mut streams, &mut alone, ask).await?,
             }
         }
         self.wind_up(&mut streams, runs).await
     }
 
-    /// Does what is due for every stream; returns when the next thing will be.
+    /// Does what is due for every stream, with so many runs at once; returns when the next thing will be.
     async fn act(
         self: &Arc<Self>,
         streams: &mut BTreeMap<StreamId, StreamState>,
         runs: &mut JoinSet<Ended>,
         stop: &CancellationToken,
         now: Timestamp,
+        at_once: usize,
     ) -> Result<Option<Timestamp>, StoreError> {
         let loaded = self.loaded();
-        let at_once = loaded.settings.limits.runs_at_once as usize;
         let mut wake: Option<Timestamp> = None;
         let catching_up = catching_up(streams);
         for (stream, state) in streams.iter_mut() {
@@ -343,6 +373,7 @@ impl Daemon {
     async fn answer(
         self: &Arc<Self>,
         streams: &mut BTreeMap<StreamId, StreamState>,
+        alone: &mut VecDeque<Alone>,
         ask: Ask,
     ) -> Result<bool, StoreError> {
         match ask {
@@ -357,6 +388,7 @@ impl Daemon {
                 // Whoever asked may have gone; the runs are due all the same.
                 drop(answer.send(will));
             }
+            Ask::Alone(work) => alone.push_back(work),
             Ask::Reload => {
                 let before = streams.clone();
                 match self.blocking(move |daemon| daemon.rescheduled(before)).await {

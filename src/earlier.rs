@@ -65,6 +65,10 @@ impl Conditional for Recorded {
             next: exchange.next,
         })
     }
+
+    fn forget(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// The usable answers of a run that had a tag and a body.

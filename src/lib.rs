@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod earlier;
+pub mod erasing;
 pub mod evidence;
 pub mod judge;
 pub mod knowledge;

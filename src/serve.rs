@@ -17,10 +17,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use web::{Access, Backend, Connections, ExportAnswer, ExportAsked, RunNow, Token};
+use web::{
+    Access, Backend, Connections, EraseAsked, Erased, Erasing, ExportAnswer, ExportAsked, HoldAnswer, HoldAsked,
+    ReleaseAsked, RunNow, Token,
+};
 
 use crate::app;
 use crate::daemon::Daemon;
+use crate::erasing;
 use crate::watch;
 
 /// The daemon, as pages and API see it.
@@ -62,6 +66,20 @@ impl Backend for Window {
         app::record_export(&self.0.store, export).map_err(|error| in_full(&error))
     }
 
+    fn erase(&self, asked: EraseAsked) -> Erasing<'_> {
+        Box::pin(erasing::erase_in(&self.0, asked))
+    }
+
+    fn hold(&self, asked: &HoldAsked) -> Result<u64, String> {
+        let held = erasing::hold(&self.0.store, asked);
+        held.map(|receipt| receipt.entry).map_err(|error| in_full(&error))
+    }
+
+    fn release(&self, asked: &ReleaseAsked) -> Result<u64, String> {
+        let released = erasing::release(&self.0.store, asked);
+        released.map(|receipt| receipt.entry).map_err(|error| in_full(&error))
+    }
+
     fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a> {
         Box::pin(self.0.run_now(what))
     }
@@ -69,6 +87,11 @@ impl Backend for Window {
 
 /// A disk that takes no entry for longer makes the daemon unready.
 const LONGEST_WAIT_FOR_DISK: Duration = Duration::from_secs(30);
+
+/// A daemon answers within this time.
+const USUAL: Duration = Duration::from_secs(10);
+/// Within this time it has erased, or waited until somebody else has.
+const LONG: Duration = Duration::from_secs(3700);
 
 /// Sockets that are open and not served yet.
 pub struct Listening {
@@ -140,14 +163,45 @@ pub async fn serve(listening: Listening, stop: CancellationToken) {
 
 /// Asks the daemon that holds a data directory to run something now.
 pub fn ask_to_run(socket: &Path, what: Option<&str>) -> anyhow::Result<Vec<StreamId>> {
-    let answer: web::RunNowAnswer = ask(socket, "run-now", &serde_json::json!({ "what": what }))?;
+    let answer: web::RunNowAnswer = ask(socket, "run-now", &serde_json::json!({ "what": what }), USUAL)?;
     Ok(answer.streams)
 }
 
 /// Has the daemon that holds a data directory record that a package was made, and says in which entry.
 pub fn ask_to_record(socket: &Path, export: &ExportAsked) -> anyhow::Result<u64> {
-    let answer: ExportAnswer = ask(socket, "exports", export)?;
+    let answer: ExportAnswer = ask(socket, "exports", export, USUAL)?;
     Ok(answer.entry)
+}
+
+/// Has the daemon that holds a data directory erase something, as soon as no run is under way, and waits for it.
+pub fn ask_to_erase(socket: &Path, asked: &EraseAsked) -> anyhow::Result<Erased> {
+    ask(socket, "erasures", asked, LONG)
+}
+
+/// Has the daemon that holds a data directory hold something, and says in which entry.
+pub fn ask_to_hold(socket: &Path, asked: &HoldAsked) -> anyhow::Result<u64> {
+    let answer: HoldAnswer = ask(socket, "holds", asked, LONG)?;
+    Ok(answer.entry)
+}
+
+/// Has the daemon that holds a data directory release a hold, and says in which entry.
+pub fn ask_to_release(socket: &Path, asked: &ReleaseAsked) -> anyhow::Result<u64> {
+    let answer: HoldAnswer = ask(socket, "releases", asked, LONG)?;
+    Ok(answer.entry)
+}
+
+/// Whether a daemon answers at a control socket; one that was killed leaves it behind.
+pub fn is_answered(socket: &Path) -> bool {
+    let answered = || -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let client = Outbound::over_socket(socket)?;
+            let url = "http://localhost/api/v1/checkpoint".parse()?;
+            client.ask(Method::GET, &url, HeaderMap::new(), bytes::Bytes::new(), USUAL).await?;
+            Ok(())
+        })
+    };
+    socket.exists() && answered().is_ok()
 }
 
 /// Asks the daemon behind a control socket how many entries its index holds.
@@ -171,7 +225,7 @@ pub fn ask_for_size(socket: &Path) -> anyhow::Result<u64> {
 }
 
 /// Posts something to the daemon behind a control socket.
-fn ask<T: DeserializeOwned>(socket: &Path, path: &str, what: &impl Serialize) -> anyhow::Result<T> {
+fn ask<T: DeserializeOwned>(socket: &Path, path: &str, what: &impl Serialize, within: Duration) -> anyhow::Result<T> {
     anyhow::ensure!(socket.exists(), "no daemon is running here: there is no {}", socket.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -180,7 +234,7 @@ fn ask<T: DeserializeOwned>(socket: &Path, path: &str, what: &impl Serialize) ->
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = serde_json::to_vec(what)?;
-        let answer = client.ask(Method::POST, &url, headers, body.into(), Duration::from_secs(10)).await;
+        let answer = client.ask(Method::POST, &url, headers, body.into(), within).await;
         let answer = answer.with_context(|| format!("no daemon answers at {}", socket.display()))?;
         if !answer.status().is_success() {
             let error: web::ErrorBody =

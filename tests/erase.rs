@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use domain::BodyId;
+use domain::{BodyId, ResourceKey};
 use ledger::{DataKey, KeyId, KeyStore, RealDisk};
+use query::EntryView;
 use serde_json::Value;
 use store::{Offline, Read};
 use world::{Drift, Posture, World};
 
-use crate::support::{Setup, binary, now};
+use crate::support::{Api, Setup, binary, now};
 
 /// Runs a command of the program: exit code, and all that it said.
 fn run(setup: &Setup, args: &[&str]) -> (i32, String) {
@@ -121,11 +122,6 @@ fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
         let (code, said) = run(&setup, &args);
         assert!(code == 2 && said.contains(word), "{args:?}: {said}");
     }
-    let mut daemon = setup.start();
-    daemon.wait_for_runs(1);
-    let (code, said) = run(&setup, &with(&["--because", "request 17", "--by", "Privacy office", "--yes"]));
-    assert!(code == 2 && said.contains("stop it first"), "{said}");
-    assert_eq!(daemon.stop().0, Some(0));
     let done = fact(&setup, &with(&["--because", "request 17", "--by", "Privacy office", "--yes"]));
     assert_eq!(done["left"], serde_json::json!([]), "{done}");
     assert_eq!(traces(&data, &words), Vec::<String>::new());
@@ -169,6 +165,71 @@ fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
     let (code, said) = run(&setup, &["scan"]);
     assert!(code == 2 && said.contains("is not as long as it was"), "{said}");
     assert_eq!(traces(&data, &words), Vec::<String>::new());
+}
+
+#[test]
+fn a_running_daemon_erases_and_holds_when_it_is_asked_and_whoever_is_still_there_is_somebody_new() {
+    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    let setup = Setup::of_world(&server);
+    let mut daemon = setup.start();
+    daemon.wait_for_runs(1);
+    world.drift(Drift::AdministratorWithoutFactor, "admin").unwrap();
+    let deviates = |api: &Api| api.deviations().into_iter().find(|one| one.subject.contains("wilma"));
+    let opened = daemon.wait("her deviation", deviates);
+    let found = found(&setup, "wilma");
+    let resources: Vec<&str> = found.iter().map(String::as_str).collect();
+    let user: ResourceKey = {
+        let (kind, id) =
+            found.iter().find_map(|one| one.strip_prefix("keycloak.admin/").map(|id| ("keycloak.admin", id))).unwrap();
+        ResourceKey { kind: kind.parse().unwrap(), id: id.to_owned() }
+    };
+    let pseudonym = || Offline::open(&setup.data()).unwrap().pseudonym(&user);
+    let before = pseudonym().unwrap();
+    let why = ["--because", "request 21", "--by", "Privacy office", "--yes"];
+    let erase = || [&["erase"], resources.as_slice(), &why].concat();
+
+    let two = ["--because", "case 7", "--asked-by", "Legal", "--approved-by", "Board"];
+    let hold = fact(&setup, &[&["hold", resources[0]], two.as_slice()].concat())["entry"].as_u64().unwrap();
+    let (code, said) = run(&setup, &erase());
+    assert!(code == 2 && said.contains(&format!("nothing was erased: it is under the legal hold #{hold}")), "{said}");
+    let (code, said) = run(&setup, &[&["hold", "keycloak.user/nobody"], two.as_slice()].concat());
+    assert!(code == 2 && said.contains("was ever seen here"), "{said}");
+    let released = fact(&setup, &[&["release", &hold.to_string()], two.as_slice()].concat());
+    assert_eq!(released["hold"], hold);
+    let done = fact(&setup, &erase());
+    let entry = done["entries"][0].as_u64().unwrap();
+
+    // At once, for everybody who asks the daemon; and what it collects from now on stands under another pseudonym.
+    let entries: Vec<Value> = daemon.api().facts("erase");
+    assert_eq!(entries.len(), done["entries"].as_array().unwrap().len(), "{entries:?}");
+    let then = daemon.api().get::<EntryView>(&format!("entries/{}", opened.opened_by)).unwrap();
+    assert_eq!(then.detail, None, "{then:?}");
+    assert!(daemon.api().changes().iter().any(|change| change.entry == entry && change.what == "ERASED"));
+    let again = daemon.wait("her new deviation", |api| deviates(api).filter(|one| one.opened_by != opened.opened_by));
+    assert!(again.opened_by > entry, "{again:?}");
+    let subject = format!("erased ({before})");
+    daemon
+        .wait("the end of her old one", |api| api.deviations().iter().all(|one| one.subject != subject).then_some(()));
+    assert!(
+        daemon.api().changes().iter().any(|change| change.subject.contains(&subject)),
+        "{:?}",
+        daemon.api().changes()
+    );
+    let after = pseudonym().unwrap();
+    assert_ne!(after, before);
+    daemon.wait_for_runs(1);
+    daemon.kill();
+    assert_eq!(Offline::open(&setup.data()).unwrap().resource(&before), None);
+
+    // The socket that a killed daemon left behind keeps nobody from it; and the answer has the same form.
+    let done_here = fact(&setup, &erase());
+    let names = |fact: &Value| fact.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&done_here), names(&done));
+    let (code, said) = setup.verify();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(pseudonym(), None);
 }
 
 #[test]

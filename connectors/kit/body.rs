@@ -24,6 +24,9 @@ pub trait Conditional: Send + Sync {
 
     /// The last answer that carried an entity tag, from this stream and this address. May block on a disk.
     fn earlier(&self, stream: &StreamId, url: &str) -> Option<Earlier>;
+
+    /// Lets go of what is held in memory: something was erased.
+    fn forget(&self) {}
 }
 
 /// An earlier answer and its entity tag.

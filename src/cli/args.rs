@@ -69,9 +69,9 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Destroy what was recorded of a person or thing (one resource, or several that belong together). Ledger and proofs stay
     Erase(EraseArgs),
-    /// Forbid that something is erased or expires, for as long as a dispute needs it. The daemon must not run
+    /// Forbid that something is erased or expires, for as long as a dispute needs it
     Hold(HoldArgs),
-    /// End a hold. The daemon must not run
+    /// End a hold
     Release(ReleaseArgs),
     /// Compute recorded observations again, byte for byte, with the checks of their day; and say what today's would flip
     Replay(ReplayArgs),
@@ -369,9 +369,9 @@ pub struct PackageArgs {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Each record lies sealed under a key of its own; that key is destroyed, with those of all answers in which an id, a \
-    name or an address of it stands. What is not there any more is said to be erased everywhere, and no proof breaks. The \
-    daemon must not run, but for --find and --dry-run. Whoever is still at the source is collected again, as somebody new: \
-    erase after they are gone from there.\n\n\
+    name or an address of it stands. What is not there any more is said to be erased everywhere, and no proof breaks. A \
+    daemon that runs does it once its runs under way have ended. Whoever is still at the source is collected again, as somebody \
+    new: erase after they are gone from there.\n\n\
     Example: evidenced erase --find dora@example.org\n         \
     evidenced erase keycloak.user/0b1c… --because 'request of 2026-11-20' --by 'Data protection officer' --yes\n\n\
     Exit codes: 0 erased, or found, or shown; 2 nothing was erased."

@@ -1,18 +1,18 @@
 //! `erase`: the records of a person or thing that asks to be forgotten.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 
 use anyhow::{Context, bail};
-use domain::entry::{ExportDetail, Fact};
-use store::{Erasure, Left, Offline, Read};
+use store::{Layout, Offline};
+use web::{EraseAsked, Erased};
 
 use super::Exit;
 use super::args::{Cli, EraseArgs};
 use super::output::{Output, counted};
 use super::read::{data_dir, load, settings_path};
-use crate::app;
 use crate::config::Settings;
+use crate::{app, erasing, serve};
 
 /// Other records that are listed by name.
 const LISTED: usize = 20;
@@ -30,16 +30,14 @@ pub(super) fn erase(cli: &Cli, args: &EraseArgs, out: &Output) -> anyhow::Result
     if let Some(word) = &args.find {
         return find(&open()?, word, out);
     }
-    let planned = || -> anyhow::Result<(Erasure, Elsewhere)> {
+    let planned = || -> anyhow::Result<Erased> {
         let offline = open()?;
-        let plan = offline.plan_erasure(&args.resources, &args.also_named)?;
-        let elsewhere = Elsewhere::of(&offline, &plan)?;
-        Ok((plan, elsewhere))
+        Ok(erasing::planned(&offline, &offline.plan_erasure(&args.resources, &args.also_named)?)?)
     };
     if args.dry_run {
-        let (plan, elsewhere) = planned()?;
-        print(&plan, &elsewhere, "would be", out);
-        out.fact(&fact(&plan, &elsewhere, &[]));
+        let plan = planned()?;
+        print(&plan, out);
+        out.fact(&plan);
         return Ok(Exit::Ok);
     }
     let (Some(because), Some(by)) = (&args.because, &args.by) else {
@@ -48,24 +46,42 @@ pub(super) fn erase(cli: &Cli, args: &EraseArgs, out: &Output) -> anyhow::Result
     if by.trim().is_empty() {
         bail!("--by names nobody: say who asked for it");
     }
-    // Held from here on, so that nothing is recorded between the plan and the erasure.
-    let (store, _) = app::open_store(&data, &settings, &app::BadDisk::default())
-        .context("nothing was erased; if a daemon runs here, stop it first: an erasure waits for no run")?;
-    let (plan, elsewhere) = planned()?;
-    if !args.yes && plan.held_by.is_empty() {
-        print(&plan, &elsewhere, "would be", out);
-        confirm(out)?;
+    if !args.yes {
+        let plan = planned()?;
+        // What is held is refused below, in the same words with and without --yes.
+        if plan.held_by.is_empty() {
+            print(&plan, out);
+            confirm(out)?;
+        }
     }
-    let entries: Vec<u64> = store.erase(&plan, because, by)?.iter().map(|receipt| receipt.entry).collect();
-    print(&plan, &elsewhere, "were", out);
-    let said: Vec<String> = entries.iter().map(|entry| format!("#{entry}")).collect();
+    let asked = EraseAsked {
+        resources: args.resources.clone(),
+        also_named: args.also_named.clone(),
+        because: because.clone(),
+        by: by.clone(),
+    };
+    let erased = done(&data, &settings, &asked, out)?;
+    print(&erased, out);
+    let said: Vec<String> = erased.entries.iter().map(|entry| format!("#{entry}")).collect();
     out.line(format!("recorded   {}; every earlier proof holds as before", said.join(", ")));
     out.line(
         "copies     backups made before hold it still; where one is put in place of this data directory, the next",
     );
     out.line("           start erases again what the guard remembers. Keep the guard");
-    out.fact(&fact(&plan, &elsewhere, &entries));
+    out.fact(&erased);
     Ok(Exit::Ok)
+}
+
+/// Has the daemon erase that holds the data directory, or erases by itself where none runs.
+fn done(data: &Path, settings: &Settings, asked: &EraseAsked, out: &Output) -> anyhow::Result<Erased> {
+    let socket = Layout::new(data).socket();
+    if serve::is_answered(&socket) {
+        out.note("a daemon runs here, and erases once the runs under way have ended");
+        return serve::ask_to_erase(&socket, asked);
+    }
+    let (store, _) = app::open_store(data, settings, &app::BadDisk::default())
+        .context("nothing was erased; do it again once nothing else uses the data directory")?;
+    erasing::erase(&store, asked).map_err(anyhow::Error::msg)
 }
 
 /// Lists the records in which a word stands.
@@ -85,46 +101,10 @@ fn find(offline: &Offline, word: &str, out: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Where the evidence went before, out of our reach.
-struct Elsewhere {
-    /// Packages: the entry that records each, and whom it was for.
-    packages: Vec<(u64, String)>,
-    /// Receivers that were told of a deviation of it.
-    receivers: BTreeSet<String>,
-}
-
-impl Elsewhere {
-    fn of(offline: &Offline, plan: &Erasure) -> anyhow::Result<Elsewhere> {
-        let mut elsewhere = Elsewhere { packages: Vec::new(), receivers: BTreeSet::new() };
-        let mut deviations = BTreeSet::new();
-        for number in 0..offline.head()?.size {
-            match offline.entry(number)?.map(|entry| entry.fact) {
-                Some(Fact::Deviation(deviation))
-                    if plan.records.iter().any(|record| record.pseudonym == deviation.resource) =>
-                {
-                    deviations.insert(number);
-                }
-                Some(Fact::Delivery(delivery))
-                    if delivery.accepted && delivery.about.iter().any(|entry| deviations.contains(entry)) =>
-                {
-                    elsewhere.receivers.insert(delivery.receiver);
-                }
-                Some(Fact::Export(export)) => {
-                    let detail = offline.body(&export.detail)?;
-                    let detail = detail.and_then(|bytes| serde_json::from_slice::<ExportDetail>(&bytes).ok());
-                    let recipient = detail.map_or_else(|| "unknown".to_owned(), |detail| detail.recipient);
-                    elsewhere.packages.push((number, recipient));
-                }
-                _ => {}
-            }
-        }
-        Ok(elsewhere)
-    }
-}
-
-fn print(plan: &Erasure, elsewhere: &Elsewhere, tense: &str, out: &Output) {
-    for record in &plan.records {
-        let (kind, pseudonym, bodies) = (&record.resource.kind, &record.pseudonym, record.bodies);
+fn print(plan: &Erased, out: &Output) {
+    let tense = if plan.dry_run { "would be" } else { "were" };
+    for record in &plan.erased {
+        let (kind, pseudonym, bodies) = (&record.kind, &record.resource, record.bodies);
         let bodies = match bodies {
             1 => "1 body".to_owned(),
             n => format!("{n} bodies"),
@@ -135,16 +115,16 @@ fn print(plan: &Erasure, elsewhere: &Elsewhere, tense: &str, out: &Output) {
         let answers = counted(plan.answers, "answer");
         out.line(format!("answers    {answers} in which it stands {tense} destroyed whole; rows of others stay"));
     }
-    for (place, (left, count)) in plan.left.iter().take(LISTED).enumerate() {
+    for (place, left) in plan.left.iter().take(LISTED).enumerate() {
         let head = if place == 0 { "stays     " } else { "          " };
-        let what = match left {
-            Left::Record(resource) => {
+        let what = match &left.record {
+            Some(resource) => {
                 format!("the record of {}/{}; name it too to erase it", resource.kind, resource.id)
             }
-            Left::Lists => "lists of the ledger's own, recorded by an older version".to_owned(),
-            Left::Unsealed => "bodies from before bodies were sealed".to_owned(),
+            None if left.lists => "lists of the ledger's own, recorded by an older version".to_owned(),
+            None => "bodies from before bodies were sealed".to_owned(),
         };
-        out.line(format!("{head} in {count} of {what}"));
+        out.line(format!("{head} in {} of {what}", left.bodies));
     }
     if plan.left.len() > LISTED {
         out.line(format!("           and in {} more; --json lists all", counted(plan.left.len() - LISTED, "record")));
@@ -153,34 +133,15 @@ fn print(plan: &Erasure, elsewhere: &Elsewhere, tense: &str, out: &Output) {
         let holds: Vec<String> = plan.held_by.iter().map(|entry| format!("#{entry}")).collect();
         out.line(format!("held       by {}: it cannot be erased before each is released", holds.join(", ")));
     }
-    for (place, (entry, recipient)) in elsewhere.packages.iter().enumerate() {
+    for (place, package) in plan.packages.iter().enumerate() {
         let head = if place == 0 { "packages  " } else { "          " };
-        let recipient = alerts::text::clean(recipient, 100);
-        out.line(format!("{head} #{entry} went to {recipient} and may hold it: tell them"));
+        let recipient = alerts::text::clean(&package.recipient, 100);
+        out.line(format!("{head} #{} went to {recipient} and may hold it: tell them", package.export));
     }
-    if !elsewhere.receivers.is_empty() {
-        let receivers: Vec<String> = elsewhere.receivers.iter().cloned().collect();
+    if !plan.receivers.is_empty() {
+        let receivers: Vec<String> = plan.receivers.iter().cloned().collect();
         out.line(format!("told       {} of its deviations, and may have kept that", receivers.join(", ")));
     }
-}
-
-fn fact(plan: &Erasure, elsewhere: &Elsewhere, entries: &[u64]) -> serde_json::Value {
-    let records = plan.records.iter().map(|record| {
-        let bodies = record.bodies;
-        serde_json::json!({ "type": record.resource.kind, "resource": record.pseudonym, "bodies": bodies })
-    });
-    let left = plan.left.iter().map(|(left, count)| match left {
-        Left::Record(of) => serde_json::json!({ "record": { "type": of.kind, "id": of.id }, "bodies": count }),
-        Left::Lists => serde_json::json!({ "lists": true, "bodies": count }),
-        Left::Unsealed => serde_json::json!({ "unsealed": true, "bodies": count }),
-    });
-    let packages = elsewhere.packages.iter();
-    let packages = packages.map(|(entry, recipient)| serde_json::json!({ "export": entry, "recipient": recipient }));
-    serde_json::json!({
-        "erased": records.collect::<Vec<_>>(), "answers": plan.answers, "left": left.collect::<Vec<_>>(),
-        "held_by": plan.held_by, "packages": packages.collect::<Vec<_>>(), "receivers": elsewhere.receivers, "entries": entries,
-        "dry_run": entries.is_empty(),
-    })
 }
 
 /// Asks whoever sits there; without anybody, `--yes` is needed.

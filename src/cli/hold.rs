@@ -1,50 +1,77 @@
 //! `hold` and `release`: what a dispute needs is kept, by the word of two people.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use domain::entry::HoldDetail;
-use store::Store;
+use store::{Layout, Store};
+use web::{HoldAsked, ReleaseAsked};
 
 use super::Exit;
-use super::args::{Cli, HoldArgs, ReleaseArgs, TwoRoles};
+use super::args::{Cli, HoldArgs, ReleaseArgs};
 use super::output::{Output, counted};
 use super::read::{data_dir, load, settings_path};
-use crate::app;
 use crate::config::Settings;
+use crate::{app, erasing, serve};
 
 /// `evidenced hold`
 pub(super) fn hold(cli: &Cli, args: &HoldArgs, out: &Output) -> anyhow::Result<Exit> {
-    let receipt = open(cli, out)?.hold(&args.resources, &args.why.because, &people(&args.why))?;
+    let asked = HoldAsked {
+        resources: args.resources.clone(),
+        because: args.why.because.clone(),
+        asked_by: args.why.asked_by.clone(),
+        approved_by: args.why.approved_by.clone(),
+    };
+    let entry = match Holder::find(cli, out)? {
+        Holder::Daemon(socket) => serve::ask_to_hold(&socket, &asked)?,
+        Holder::Us(store) => erasing::hold(&store, &asked)?.entry,
+    };
     let what = match args.resources.len() {
         0 => "everything".to_owned(),
         n => counted(n, "record"),
     };
-    out.line(format!("held       {what}: neither erased nor left to expire. Recorded as #{}", receipt.entry));
-    out.line(format!(
-        "release    evidenced release {} --because '…' --asked-by NAME --approved-by ANOTHER",
-        receipt.entry
-    ));
-    out.fact(&serde_json::json!({ "entry": receipt.entry, "records": args.resources.len(), "all": args.all }));
+    out.line(format!("held       {what}: neither erased nor left to expire. Recorded as #{entry}"));
+    out.line(format!("release    evidenced release {entry} --because '…' --asked-by NAME --approved-by ANOTHER"));
+    out.fact(&serde_json::json!({ "entry": entry, "records": args.resources.len(), "all": args.all }));
     Ok(Exit::Ok)
 }
 
 /// `evidenced release`
 pub(super) fn release(cli: &Cli, args: &ReleaseArgs, out: &Output) -> anyhow::Result<Exit> {
-    let receipt = open(cli, out)?.release(args.hold.entry, &args.why.because, &people(&args.why))?;
-    out.line(format!("released   #{}, as #{} says", args.hold.entry, receipt.entry));
-    out.fact(&serde_json::json!({ "entry": receipt.entry, "hold": args.hold.entry }));
+    let asked = ReleaseAsked {
+        hold: args.hold.entry,
+        because: args.why.because.clone(),
+        asked_by: args.why.asked_by.clone(),
+        approved_by: args.why.approved_by.clone(),
+    };
+    let entry = match Holder::find(cli, out)? {
+        Holder::Daemon(socket) => serve::ask_to_release(&socket, &asked)?,
+        Holder::Us(store) => erasing::release(&store, &asked)?.entry,
+    };
+    out.line(format!("released   #{}, as #{entry} says", args.hold.entry));
+    out.fact(&serde_json::json!({ "entry": entry, "hold": args.hold.entry }));
     Ok(Exit::Ok)
 }
 
-fn people(why: &TwoRoles) -> HoldDetail {
-    HoldDetail { asked_by: why.asked_by.clone(), approved_by: why.approved_by.clone() }
+/// Who holds the store.
+enum Holder {
+    /// A daemon, behind its control socket.
+    Daemon(PathBuf),
+    /// This command.
+    Us(Store),
 }
 
-fn open(cli: &Cli, out: &Output) -> anyhow::Result<Store> {
-    let settings = match cli.config.is_some() || (cli.data.is_none() && settings_path(cli).exists()) {
-        true => load(cli, out)?.settings,
-        false => Settings::default(),
-    };
-    let data = data_dir(cli, Some(&settings).filter(|_| cli.data.is_none()));
-    let opened = app::open_store(&data, &settings, &app::BadDisk::default());
-    Ok(opened.context("nothing was recorded; if a daemon runs here, stop it first")?.0)
+impl Holder {
+    fn find(cli: &Cli, out: &Output) -> anyhow::Result<Holder> {
+        let settings = match cli.config.is_some() || (cli.data.is_none() && settings_path(cli).exists()) {
+            true => load(cli, out)?.settings,
+            false => Settings::default(),
+        };
+        let data = data_dir(cli, Some(&settings).filter(|_| cli.data.is_none()));
+        let socket = Layout::new(&data).socket();
+        if serve::is_answered(&socket) {
+            return Ok(Holder::Daemon(socket));
+        }
+        let opened = app::open_store(&data, &settings, &app::BadDisk::default());
+        Ok(Holder::Us(opened.context("nothing was recorded; do it again once nothing else uses the data directory")?.0))
+    }
 }

@@ -17,6 +17,7 @@ use crate::offline::Offline;
 use crate::read::{Read, ReadError};
 use crate::rows::key;
 use crate::subjects::Whose;
+use crate::walk::Walk;
 use crate::writer::{Receipt, Store, StoreError};
 
 /// What an erasure would destroy, and what would still speak of the resources.
@@ -96,116 +97,36 @@ const SHORTEST_WORD: usize = 3;
 
 impl Offline {
     /// What erasing these resources would destroy. `words` are looked for besides their ids, names and addresses. Reads
-    /// every body; whoever erases by it sees to it that nothing is written in between.
+    /// every body.
     pub fn plan_erasure(&self, resources: &[ResourceKey], words: &[String]) -> Result<Erasure, EraseError> {
-        let mut plan = Erasure {
-            records: Vec::new(),
-            answers: 0,
-            left: BTreeMap::new(),
-            held_by: BTreeSet::new(),
-            own: BTreeSet::new(),
-            in_answers: BTreeSet::new(),
-            known_by: Vec::new(),
-            words: words.iter().cloned().collect(),
-        };
-        for resource in resources {
-            let unknown = || EraseError::Unknown { kind: resource.kind.clone(), id: resource.id.clone() };
-            let pseudonym = self.pseudonym(resource).ok_or_else(unknown)?;
-            if plan.own.insert(KeyId(pseudonym.to_bytes())) {
-                plan.own.extend(self.asked_for(&resource.id));
-                plan.words.insert(resource.id.clone());
-                plan.records.push(Record { resource: resource.clone(), pseudonym, bodies: 0 });
-            }
-        }
-        let holds = holds(self.index().as_ref())?;
-        for record in &plan.records {
-            let covering = holds.iter().filter(|hold| hold.covers(&record.pseudonym));
-            plan.held_by.extend(covering.map(|hold| hold.entry));
-        }
-        // Their own bodies first, and those of whoever is held: they say by which names and addresses they went.
-        let own = plan.own.clone();
-        let is_own = |keys: &[KeyId]| keys.iter().any(|key| own.contains(key));
-        let held_by = |keys: &[KeyId]| {
-            let [one] = keys else { return None };
-            let pseudonym = Pseudonym::from_bytes(one.0);
-            holds.iter().find(|hold| hold.of.contains(&pseudonym)).map(|hold| hold.entry)
-        };
-        let mut held_words: BTreeSet<(u64, String)> = BTreeSet::new();
-        for hold in &holds {
-            let ids = hold.of.iter().filter_map(|pseudonym| self.resource(pseudonym));
-            held_words.extend(ids.map(|resource| (hold.entry, resource.id)));
-        }
-        self.each_body(
-            |keys| is_own(keys) || held_by(keys).is_some(),
-            |body| {
-                let names =
-                    || serde_json::from_slice::<Value>(&body.bytes).map(|row| names_in(&row)).unwrap_or_default();
-                if let Some(hold) = held_by(body.keys) {
-                    held_words.extend(names().into_iter().map(|name| (hold, name)));
-                }
-                if !is_own(body.keys) {
-                    return;
-                }
-                for record in &mut plan.records {
-                    record.bodies += u64::from(body.keys.contains(&KeyId(record.pseudonym.to_bytes())));
-                }
-                plan.known_by.extend(body.digest);
-                // A body under two keys speaks of somebody else first.
-                if body.keys.len() == 1 {
-                    plan.words.extend(names());
-                }
-            },
-        )?;
-        plan.words.retain(|word| word.chars().count() >= SHORTEST_WORD);
-        let words: Vec<Word> = plan.words.iter().map(|word| Word::new(word)).collect();
-        let held: Vec<(u64, Word)> = held_words.iter().map(|(hold, word)| (*hold, Word::new(word))).collect();
-        self.each_body(
-            |keys| !is_own(keys),
-            |body| {
-                let text = String::from_utf8_lossy(&body.bytes);
-                if !words.iter().any(|word| word.stands_in(&text)) {
-                    return;
-                }
-                let left = match body.whose {
-                    Whose::Answer(key) => {
-                        plan.in_answers.insert(key);
-                        plan.answers += 1;
-                        plan.known_by.extend(body.digest);
-                        let speaking = held.iter().filter(|(_, word)| word.stands_in(&text));
-                        plan.held_by.extend(speaking.map(|(hold, _)| *hold));
-                        return;
-                    }
-                    Whose::Of(resource) => Left::Record(resource),
-                    Whose::Ledgers => Left::Lists,
-                    Whose::Nobodys => Left::Unsealed,
-                };
-                *plan.left.entry(left).or_default() += 1;
-            },
-        )?;
-        Ok(plan)
+        planned(self, resources, words)
     }
 
     /// The resources in whose records a word stands by itself, each with the name that it was last given there.
     pub fn records_with(&self, word: &str) -> Result<BTreeMap<ResourceKey, String>, ReadError> {
         let (word, mut found) = (Word::new(word), BTreeMap::new());
-        self.each_body(
-            |_| true,
-            |body| {
-                // A body under two keys goes with either.
-                if let (Whose::Of(resource), [_]) = (body.whose, body.keys)
-                    && word.stands_in(&String::from_utf8_lossy(&body.bytes))
-                {
-                    let row = serde_json::from_slice::<Value>(&body.bytes).unwrap_or_default();
-                    let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
-                    found.insert(resource, name.to_owned());
-                }
-            },
-        )?;
+        self.each_body(&|_| true, &mut |body| {
+            // A body under two keys goes with either.
+            if let (Whose::Of(resource), [_]) = (body.whose, body.keys)
+                && word.stands_in(&String::from_utf8_lossy(&body.bytes))
+            {
+                let row = serde_json::from_slice::<Value>(&body.bytes).unwrap_or_default();
+                let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+                found.insert(resource, name.to_owned());
+            }
+        })?;
         Ok(found)
     }
 }
 
 impl Store {
+    /// Like [`Offline::plan_erasure`], in a store that runs. Whoever erases by it sees to it that no run is under way, and
+    /// holds [`Store::deciding`] until the end.
+    pub fn plan_erasure(&self, resources: &[ResourceKey], words: &[String]) -> Result<Erasure, EraseError> {
+        self.settle_bodies()?;
+        planned(self, resources, words)
+    }
+
     /// Erases what was planned, and gives the entries that say so. `basis` says why, in words that name nobody: it stands
     /// in the ledger for ever. `by` is whoever asked for it. Nothing may have been recorded since it was planned.
     pub fn erase(&self, plan: &Erasure, basis: &str, by: &str) -> Result<Vec<Receipt>, EraseError> {
@@ -238,6 +159,88 @@ impl Store {
         crate::catch_up::apply_bodies(self.index().as_ref(), forget).map_err(ReadError::from)?;
         Ok(receipts)
     }
+}
+
+/// What erasing these resources would destroy.
+fn planned(on: &dyn Walk, resources: &[ResourceKey], words: &[String]) -> Result<Erasure, EraseError> {
+    let mut plan = Erasure {
+        records: Vec::new(),
+        answers: 0,
+        left: BTreeMap::new(),
+        held_by: BTreeSet::new(),
+        own: BTreeSet::new(),
+        in_answers: BTreeSet::new(),
+        known_by: Vec::new(),
+        words: words.iter().cloned().collect(),
+    };
+    for resource in resources {
+        let unknown = || EraseError::Unknown { kind: resource.kind.clone(), id: resource.id.clone() };
+        let pseudonym = on.pseudonym(resource).ok_or_else(unknown)?;
+        if plan.own.insert(KeyId(pseudonym.to_bytes())) {
+            plan.own.extend(on.asked_for(&resource.id));
+            plan.words.insert(resource.id.clone());
+            plan.records.push(Record { resource: resource.clone(), pseudonym, bodies: 0 });
+        }
+    }
+    let holds = holds(on.index().as_ref())?;
+    for record in &plan.records {
+        let covering = holds.iter().filter(|hold| hold.covers(&record.pseudonym));
+        plan.held_by.extend(covering.map(|hold| hold.entry));
+    }
+    // Their own bodies first, and those of whoever is held: they say by which names and addresses they went.
+    let own = plan.own.clone();
+    let is_own = |keys: &[KeyId]| keys.iter().any(|key| own.contains(key));
+    let held_by = |keys: &[KeyId]| {
+        let [one] = keys else { return None };
+        let pseudonym = Pseudonym::from_bytes(one.0);
+        holds.iter().find(|hold| hold.of.contains(&pseudonym)).map(|hold| hold.entry)
+    };
+    let mut held_words: BTreeSet<(u64, String)> = BTreeSet::new();
+    for hold in &holds {
+        let ids = hold.of.iter().filter_map(|pseudonym| on.resource(pseudonym));
+        held_words.extend(ids.map(|resource| (hold.entry, resource.id)));
+    }
+    on.each_body(&|keys| is_own(keys) || held_by(keys).is_some(), &mut |body| {
+        let names = || serde_json::from_slice::<Value>(&body.bytes).map(|row| names_in(&row)).unwrap_or_default();
+        if let Some(hold) = held_by(body.keys) {
+            held_words.extend(names().into_iter().map(|name| (hold, name)));
+        }
+        if !is_own(body.keys) {
+            return;
+        }
+        for record in &mut plan.records {
+            record.bodies += u64::from(body.keys.contains(&KeyId(record.pseudonym.to_bytes())));
+        }
+        plan.known_by.extend(body.digest);
+        // A body under two keys speaks of somebody else first.
+        if body.keys.len() == 1 {
+            plan.words.extend(names());
+        }
+    })?;
+    plan.words.retain(|word| word.chars().count() >= SHORTEST_WORD);
+    let words: Vec<Word> = plan.words.iter().map(|word| Word::new(word)).collect();
+    let held: Vec<(u64, Word)> = held_words.iter().map(|(hold, word)| (*hold, Word::new(word))).collect();
+    on.each_body(&|keys| !is_own(keys), &mut |body| {
+        let text = String::from_utf8_lossy(&body.bytes);
+        if !words.iter().any(|word| word.stands_in(&text)) {
+            return;
+        }
+        let left = match body.whose {
+            Whose::Answer(key) => {
+                plan.in_answers.insert(key);
+                plan.answers += 1;
+                plan.known_by.extend(body.digest);
+                let speaking = held.iter().filter(|(_, word)| word.stands_in(&text));
+                plan.held_by.extend(speaking.map(|(hold, _)| *hold));
+                return;
+            }
+            Whose::Of(resource) => Left::Record(resource),
+            Whose::Ledgers => Left::Lists,
+            Whose::Nobodys => Left::Unsealed,
+        };
+        *plan.left.entry(left).or_default() += 1;
+    })?;
+    Ok(plan)
 }
 
 /// Whether a reason may stand in the ledger for ever: it is said, briefly, and holds none of these words.

@@ -60,6 +60,8 @@ impl Store {
     /// Holds these resources, or everything when none is named. `because` names nobody: it stands in the ledger for ever.
     pub fn hold(&self, of: &[ResourceKey], because: &str, people: &HoldDetail) -> Result<Receipt, HoldError> {
         two(people)?;
+        // No erasure is between its plan and its end meanwhile.
+        let _decided_once = self.deciding();
         erase::may_stand(because, of.iter().map(|resource| resource.id.as_str()))?;
         if of.len() > Hold::SUBJECTS {
             return Err(HoldError::TooMany);
@@ -77,6 +79,7 @@ impl Store {
     /// Releases a hold, told its entry.
     pub fn release(&self, hold: u64, because: &str, people: &HoldDetail) -> Result<Receipt, HoldError> {
         two(people)?;
+        let _decided_once = self.deciding();
         erase::may_stand(because, std::iter::empty())?;
         if !holds(self.index().as_ref())?.iter().any(|row| row.entry == hold) {
             return Err(HoldError::NoHold(hold));

@@ -7,9 +7,9 @@ use ledger::{BodyError, KeyId, Seal};
 
 use crate::bodies::{Fresh, PutError};
 use crate::data_key::nonce_of;
-use crate::erased;
 use crate::subjects::{KeyError, Owner, Subjects};
 use crate::writer::{Shared, Store, StoreError, lock};
+use crate::{catch_up, erased};
 
 impl Store {
     /// Keeps a body that belongs to nobody; it is durable before any entry recorded after this call is.
@@ -80,6 +80,15 @@ impl Store {
     /// The keys of records.
     pub(crate) fn record_keys(&self) -> Arc<ledger::KeyStore> {
         lock(&self.shared.subjects).keys().clone()
+    }
+
+    /// Makes all bodies so far durable and known to the index, also those that no entry names yet: so that whoever walks
+    /// through them finds each.
+    pub(crate) fn settle_bodies(&self) -> Result<(), StoreError> {
+        self.alive()?;
+        let fresh = self.shared.sync_bodies()?;
+        // An index that fails here is built again from the packs, which hold them.
+        catch_up::apply_bodies(self.shared.index.get().as_ref(), fresh.ops()).or_else(|error| self.mend(&error))
     }
 }
 

@@ -31,6 +31,7 @@ mod scrub;
 mod subjects;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod walk;
 mod watched;
 mod writer;
 

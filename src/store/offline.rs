@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::{BodyId, Pseudonym, ResourceKey};
-use ledger::{BodyError, BodyReader, DataKey, KeyId, KeyStore, Reader, RealDisk};
+use ledger::{BodyError, BodyReader, DataKey, KeyStore, Reader, RealDisk};
 
 use crate::bodies::opened;
 use crate::catch_up;
@@ -14,7 +14,7 @@ use crate::index::{Index, MemoryIndex};
 use crate::layout::Layout;
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{ErasedRow, key};
-use crate::subjects::{Subjects, Whose};
+use crate::subjects::Subjects;
 
 /// A body and the salt of its commitment, 32 bytes.
 pub type SaltedBody = ([u8; 32], Vec<u8>);
@@ -28,17 +28,6 @@ pub enum Absent {
     Destroyed,
     /// The packs do not hold it.
     NeverKept,
-}
-
-/// A body as a walk through the packs finds it.
-pub(crate) struct Found<'a> {
-    /// The keys that it is sealed under.
-    pub(crate) keys: &'a [KeyId],
-    /// Whose it is by these.
-    pub(crate) whose: Whose,
-    /// By what its bytes are known again.
-    pub(crate) digest: Option<[u8; 32]>,
-    pub(crate) bytes: Vec<u8>,
 }
 
 /// A data directory as it was signed when it was opened. Nothing in it is written, not even the index.
@@ -118,32 +107,14 @@ impl Offline {
         Ok(row.map_or(Absent::Destroyed, Absent::Erased))
     }
 
-    /// The keys of an id that stood in an address before it was known whose it is.
-    pub(crate) fn asked_for(&self, id: &str) -> Vec<KeyId> {
-        let known = self.subjects.iter().flat_map(|subjects| subjects.asked_for(id));
-        known.map(|pseudonym| KeyId(pseudonym.to_bytes())).collect()
+    /// The packs.
+    pub(crate) fn packs(&self) -> &BodyReader {
+        &self.packs
     }
 
-    /// Reads every body whose keys are `wanted`, as far as it can be opened.
-    pub(crate) fn each_body(
-        &self,
-        wanted: impl Fn(&[KeyId]) -> bool,
-        mut each: impl FnMut(Found<'_>),
-    ) -> Result<(), ReadError> {
-        let Some(subjects) = &self.subjects else { return Ok(()) };
-        let failed = |error: BodyError| ReadError::Ledger(Box::new(error));
-        let mut scan = self.packs.scan(Default::default()).map_err(failed)?;
-        while let Some(found) = scan.next() {
-            let (_, location) = found.map_err(failed)?;
-            if !wanted(scan.keys()) {
-                continue;
-            }
-            if let Some(bytes) = opened(self.packs.read(location))? {
-                let digest = subjects.known_by(scan.keys()).map(|owners| owners.digest(&bytes));
-                each(Found { keys: scan.keys(), whose: subjects.whose(scan.keys()), digest, bytes });
-            }
-        }
-        Ok(())
+    /// Who is known; `None` without the data key.
+    pub(crate) fn subjects(&self) -> Option<&Subjects> {
+        self.subjects.as_ref()
     }
 
     /// The ledger itself.

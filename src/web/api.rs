@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Asked;
 use crate::openapi::{self, Answer, Route, schema_of};
+use crate::privacy::{self, EraseAsked, Erased, HoldAnswer, HoldAsked, ReleaseAsked};
 use crate::problem::Problem;
 
 /// A part of a list, and what was left out of it.
@@ -229,6 +230,33 @@ fn owner() -> Vec<Route> {
             query: &[],
             form: Answer::json::<ExportAnswer>(),
             body: Some(schema_of::<ExportAsked>),
+        },
+        Route {
+            path: "/api/v1/erasures",
+            answers: post(privacy::erase).layer(DefaultBodyLimit::max(privacy::GREATEST)),
+            id: "erase",
+            gives: "what was erased, once no run was under way",
+            query: &[],
+            form: Answer::json::<Erased>(),
+            body: Some(schema_of::<EraseAsked>),
+        },
+        Route {
+            path: "/api/v1/holds",
+            answers: post(privacy::hold).layer(DefaultBodyLimit::max(privacy::GREATEST)),
+            id: "hold",
+            gives: "the entry that records a legal hold",
+            query: &[],
+            form: Answer::json::<HoldAnswer>(),
+            body: Some(schema_of::<HoldAsked>),
+        },
+        Route {
+            path: "/api/v1/releases",
+            answers: post(privacy::release),
+            id: "release",
+            gives: "the entry that records the release of a legal hold",
+            query: &[],
+            form: Answer::json::<HoldAnswer>(),
+            body: Some(schema_of::<ReleaseAsked>),
         },
     ]
 }

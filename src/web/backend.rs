@@ -10,10 +10,14 @@ use query::Query;
 use tokio::sync::Semaphore;
 
 use crate::api::ExportAsked;
+use crate::privacy::{EraseAsked, Erased, HoldAsked, ReleaseAsked};
 use crate::problem::Problem;
 
 /// The streams that will run, or why none will.
 pub type RunNow<'a> = Pin<Box<dyn Future<Output = Result<Vec<StreamId>, String>> + Send + 'a>>;
+
+/// What was erased, or why nothing was.
+pub type Erasing<'a> = Pin<Box<dyn Future<Output = Result<Erased, String>> + Send + 'a>>;
 
 /// What serves the pages: the daemon, or whatever holds recorded evidence.
 pub trait Backend: Send + Sync + 'static {
@@ -35,6 +39,21 @@ pub trait Backend: Send + Sync + 'static {
     /// Records that a package was made, and says in which entry. May wait for the disk. Only the owner can ask it.
     fn export(&self, _: &ExportAsked) -> Result<u64, String> {
         Err("nothing is recorded here".to_owned())
+    }
+
+    /// Erases records, once no run is under way. Only the owner can ask it.
+    fn erase(&self, _: EraseAsked) -> Erasing<'_> {
+        Box::pin(std::future::ready(Err("nothing is kept here".to_owned())))
+    }
+
+    /// Holds records, and says in which entry. May wait for the disk, and for an erasure. Only the owner can ask it.
+    fn hold(&self, _: &HoldAsked) -> Result<u64, String> {
+        Err("nothing is kept here".to_owned())
+    }
+
+    /// Releases a hold, and says in which entry. May wait as [`Backend::hold`] does. Only the owner can ask it.
+    fn release(&self, _: &ReleaseAsked) -> Result<u64, String> {
+        Err("nothing is kept here".to_owned())
     }
 
     /// Makes a stream, all streams of a source, or everything (`None`) due now.

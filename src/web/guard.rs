@@ -21,7 +21,9 @@ const GREATEST_HEADERS: usize = 16 * 1024;
 /// The largest body of a request, in bytes. Only the owner's requests have one, and it is tiny.
 const GREATEST_BODY: usize = 4 * 1024;
 /// A request is answered within this time, or told that it was not.
-const LONGEST: Duration = Duration::from_secs(15);
+pub(crate) const LONGEST: Duration = Duration::from_secs(15);
+/// The same for what the owner asks: an erasure waits for the runs under way, and reads everything that is kept.
+pub(crate) const LONGEST_OF_OWNER: Duration = Duration::from_secs(3600);
 
 /// The form in which a router's askers read, by the address they asked.
 pub(crate) type FormOf = fn(&Uri) -> Form;
@@ -33,10 +35,15 @@ pub(crate) fn page_or_json(uri: &Uri) -> Form {
 
 /// Puts limits and headers around every route of a router, its unknown ones included; `checked` adds what decides who
 /// may ask.
-pub(crate) fn surround(router: Router, checked: impl FnOnce(Router) -> Router, form_of: FormOf) -> Router {
+pub(crate) fn surround(
+    router: Router,
+    checked: impl FnOnce(Router) -> Router,
+    form_of: FormOf,
+    longest: Duration,
+) -> Router {
     checked(router.fallback(nothing_here).method_not_allowed_fallback(nothing_here))
         .layer(DefaultBodyLimit::max(GREATEST_BODY))
-        .layer(middleware::from_fn(within_limits))
+        .layer(middleware::from_fn_with_state(longest, within_limits))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(form_of, finish))
 }
@@ -46,7 +53,7 @@ async fn nothing_here(method: Method) -> Problem {
     Problem::of_status(if read { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED })
 }
 
-async fn within_limits(request: Request, next: Next) -> Response {
+async fn within_limits(State(longest): State<Duration>, request: Request, next: Next) -> Response {
     if request.uri().to_string().len() > GREATEST_URI {
         return Problem::new(StatusCode::URI_TOO_LONG, "the address is too long", "ask for less").into_response();
     }
@@ -56,10 +63,10 @@ async fn within_limits(request: Request, next: Next) -> Response {
         return Problem::new(status, "the request's headers are too large", "send fewer or smaller ones")
             .into_response();
     }
-    match tokio::time::timeout(LONGEST, next.run(request)).await {
+    match tokio::time::timeout(longest, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let error = format!("no answer within {} s", LONGEST.as_secs());
+            let error = format!("no answer within {} s", longest.as_secs());
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask again later, or for less").into_response()
         }
     }

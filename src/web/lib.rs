@@ -1,7 +1,7 @@
 //! Pages, API, health and control: what is recorded, shown to people and programs, over [`query`] only.
 //!
 //! Nothing here can change anything, with one exception: [`control`], for a socket that only the daemon's owner can
-//! open, lets runs be asked for and exports be recorded. There is no JavaScript, no cookie and no request to another host.
+//! open, lets runs be asked for, exports be recorded, and records be erased and held. There is no JavaScript, no cookie and no request to another host.
 
 mod access;
 mod api;
@@ -11,6 +11,7 @@ mod guard;
 mod health;
 mod openapi;
 mod pages;
+mod privacy;
 mod problem;
 mod serve;
 mod style;
@@ -22,7 +23,8 @@ use axum::{Router, middleware};
 
 pub use access::{Access, Token};
 pub use api::{ExportAnswer, ExportAsked, Listing, NowView, RunNowAnswer, RunNowAsked, openapi};
-pub use backend::{Backend, RunNow};
+pub use backend::{Backend, Erasing, RunNow};
+pub use privacy::{EraseAsked, Erased, ErasedRecord, HoldAnswer, HoldAsked, LeftBodies, PackageSent, ReleaseAsked};
 pub use problem::ErrorBody;
 pub use serve::{Connections, serve};
 
@@ -38,16 +40,17 @@ pub fn pages(backend: Arc<dyn Backend>, access: Access) -> Router {
         let router = router.layer(middleware::from_fn_with_state(access, access::check));
         router.route(&style::ADDRESS, get(style::sheet))
     };
-    guard::surround(router, checked, guard::page_or_json)
+    guard::surround(router, checked, guard::page_or_json, guard::LONGEST)
 }
 
 /// `/healthz` (the process lives), `/readyz` (it can record and schedule) and `/metrics`: no evidence, so no token.
 pub fn health(backend: Arc<dyn Backend>) -> Router {
-    guard::surround(health::routes(Asked::new(backend)), |router| router, |_| Form::Text)
+    guard::surround(health::routes(Asked::new(backend)), |router| router, |_| Form::Text, guard::LONGEST)
 }
 
-/// The API, `POST /api/v1/run-now` and `POST /api/v1/exports`, for a socket that only the daemon's owner can open.
+/// The API, and what only the daemon's owner may ask for, for a socket that nobody else can open.
 pub fn control(backend: Arc<dyn Backend>) -> Router {
     let asked = Asked::new(backend);
-    guard::surround(api::routes(asked.clone()).merge(api::control(asked)), |router| router, |_| Form::Json)
+    let router = api::routes(asked.clone()).merge(api::control(asked));
+    guard::surround(router, |router| router, |_| Form::Json, guard::LONGEST_OF_OWNER)
 }

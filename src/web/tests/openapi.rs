@@ -161,7 +161,26 @@ async fn every_route_is_described_and_every_description_is_answered() {
                 "rows": 2, "withheld": 0, "hidden": [], "digest": "00",
             });
             let exports = vec![(export, accepted), (json!({ "recipient": 7 }), refused), (json!({}), refused)];
-            for (body, status) in if path.ends_with("run-now") { run_now } else { exports } {
+            let dora = json!({ "type": "keycloak.user", "id": "7" });
+            let erase = json!({ "resources": [dora], "also_named": ["dora"], "because": "request 17", "by": "dpo" });
+            let erasures = vec![(erase, accepted), (json!({ "resources": ["dora"] }), refused), (json!({}), refused)];
+            let two = json!({ "because": "case 7", "asked_by": "Legal", "approved_by": "Board" });
+            let with = |name: &str, value: Value| {
+                let mut body = two.clone();
+                body[name] = value;
+                body
+            };
+            let holds_asked = vec![(with("resources", json!([dora])), accepted), (two.clone(), refused)];
+            let releases = vec![(with("hold", json!(7)), accepted), (with("hold", json!("#7")), refused)];
+            let tried = match path.rsplit('/').next().unwrap() {
+                "run-now" => run_now,
+                "exports" => exports,
+                "erasures" => erasures,
+                "holds" => holds_asked,
+                "releases" => releases,
+                other => panic!("nothing is sent to {other}"),
+            };
+            for (body, status) in tried {
                 let request =
                     Request::builder().method(Method::POST).uri(&path).header("content-type", "application/json");
                 let answer = send(&owner, request.body(Body::from(body.to_string())).unwrap()).await;

@@ -85,6 +85,33 @@ impl Backend for Sample {
         Ok(7)
     }
 
+    fn erase(&self, asked: web::EraseAsked) -> web::Erasing<'_> {
+        let record = |of: &ResourceKey| web::ErasedRecord {
+            kind: of.kind.clone(),
+            resource: Pseudonym::from_bytes([7; 16]),
+            bodies: 1,
+        };
+        let erased = web::Erased {
+            erased: asked.resources.iter().map(record).collect(),
+            answers: 2,
+            left: vec![web::LeftBodies { lists: true, bodies: 1, ..Default::default() }],
+            held_by: [].into(),
+            packages: vec![web::PackageSent { export: 5, recipient: "an auditor".to_owned() }],
+            receivers: ["hook".to_owned()].into(),
+            entries: vec![7],
+            dry_run: false,
+        };
+        Box::pin(std::future::ready(Ok(erased)))
+    }
+
+    fn hold(&self, _: &web::HoldAsked) -> Result<u64, String> {
+        Ok(7)
+    }
+
+    fn release(&self, _: &web::ReleaseAsked) -> Result<u64, String> {
+        Ok(8)
+    }
+
     fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a> {
         Box::pin(async move {
             let all = self.catalogue.sources.iter();
