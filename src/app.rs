@@ -27,7 +27,7 @@ use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::witnessing::Witnessing;
-use crate::{notify, reload, scrubbing, serve, watch};
+use crate::{expiring, notify, reload, scrubbing, serve, watch};
 
 /// What the program calls itself in the ledger.
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
@@ -356,6 +356,15 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, hangup, stop.clone()));
     let watching = tokio::spawn(watch::keep_looking(daemon.clone(), stop.clone()));
     let signals = tokio::spawn(ending.wait(stop.clone(), until_stdin_ends));
+    let expiring = tokio::spawn({
+        let (daemon, stop) = (daemon.clone(), stop.clone());
+        async move {
+            let expired = expiring::keep_expiring(daemon, stop.clone()).await;
+            // It ends early only when the store has stopped.
+            stop.cancel();
+            expired
+        }
+    });
     let scrubbing = tokio::spawn({
         let (daemon, stop) = (daemon.clone(), stop.clone());
         async move {
@@ -394,6 +403,8 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     let witnessed = tokio::time::timeout(Duration::from_secs(2), witnessing).await;
     let scrubbed = tokio::time::timeout(Duration::from_secs(2), scrubbing).await;
     let decided = decided.and(witnessed.ok().and_then(Result::ok).unwrap_or(Ok(())));
+    let expired = tokio::time::timeout(Duration::from_secs(2), expiring).await;
+    let decided = decided.and(expired.ok().and_then(Result::ok).unwrap_or(Ok(())));
     let decided = decided.and(scrubbed.ok().and_then(Result::ok).unwrap_or(Ok(())));
     // What the last runs recorded is dated too, as long as the store takes it.
     if let (Ok(()), Ok(Ok(anchoring))) = (&decided, anchoring.await) {

@@ -71,6 +71,8 @@ pub struct Settings {
     /// Witnesses (C2SP tlog-witness): others who remember how far the ledger was, and cosign what continues it. One that has
     /// seen more than is here shows that an older copy is in its place, and nothing is recorded.
     pub witnesses: Vec<WitnessSettings>,
+    /// How long what nothing rests on any more is kept. Left out: for ever.
+    pub retention: RetentionSettings,
     /// The scrub, which reads everything that is kept again, so that damage is found while a whole copy still exists.
     pub scrub: ScrubSettings,
     /// When collectors run, where neither the collector nor its source says otherwise.
@@ -112,6 +114,19 @@ pub struct LedgerSettings {
     /// when the organisation is called otherwise by now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+}
+
+/// How long what nothing rests on any more is kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// Answers of sources, as they came, after the last run that referred to them: `1s` to `36500d`, for example `1095d`. The
+    /// daemon then destroys their keys, at most once a day, and an entry says so; what was read out of them stays in the
+    /// records. Kept all the same is what the latest runs, open deviations and legal holds rest on. `evidenced retention`
+    /// shows what would go. Left out: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub answers: Option<Duration>,
 }
 
 /// The scrub.
@@ -224,6 +239,7 @@ impl Default for Settings {
             ledger: LedgerSettings::default(),
             anchors: Vec::new(),
             witnesses: Vec::new(),
+            retention: RetentionSettings::default(),
             scrub: ScrubSettings::default(),
             schedules: Schedules::default(),
             sources: connectors::Sources::default(),

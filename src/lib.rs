@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod earlier;
 pub mod erasing;
 pub mod evidence;
+pub mod expiring;
 pub mod judge;
 pub mod knowledge;
 pub mod loaded;

@@ -188,10 +188,10 @@ impl Audit<'_> {
                     self.body(number, body)?;
                 }
                 let of = erase.of.as_ref().map(|of| &of.resource);
-                let held =
-                    self.holds.iter().find(|(_, held)| held.is_empty() || of.is_some_and(|of| held.contains(of)));
+                let of_held = |held: &[Pseudonym]| of.is_some_and(|of| held.contains(of));
+                let held = self.holds.iter().find(|(_, held)| held.is_empty() || of_held(held));
                 // One that is only made good was lawful when its own entry was recorded.
-                if let (Some((hold, _)), Some(_)) = (held, of) {
+                if let (Some((hold, _)), true) = (held, of.is_some() || erase.expired.is_some()) {
                     let what = format!("it erases what #{hold} held");
                     self.invalid(number, None, what);
                 }

@@ -73,6 +73,8 @@ pub enum Command {
     Hold(HoldArgs),
     /// End a hold
     Release(ReleaseArgs),
+    /// What is no longer to be kept by the settings (retention), what still is and why, and when it goes. Only looks
+    Retention,
     /// Compute recorded observations again, byte for byte, with the checks of their day; and say what today's would flip
     Replay(ReplayArgs),
     /// Ask the running daemon to collect now

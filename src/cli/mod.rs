@@ -13,6 +13,7 @@ mod package;
 mod plan;
 mod read;
 mod replay;
+mod retention;
 mod run;
 mod scan;
 mod show;
@@ -85,6 +86,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Erase(args) => erase::erase(&cli, args, &out),
         Command::Hold(args) => hold::hold(&cli, args, &out),
         Command::Release(args) => hold::release(&cli, args, &out),
+        Command::Retention => retention::retention(&cli, &out),
         Command::Replay(args) => replay::replay(&cli, args, &out),
         Command::RunNow(args) => run::run_now(&cli, args, &out),
         Command::Scan(args) => scan::scan(&cli, args, &out),

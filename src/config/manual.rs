@@ -35,6 +35,8 @@ organisation: Acme Ltd
   #- key: witness.example.com/w1+2fdecb4e+BDKSVmNL4UaQWMwXsJcUq+iLiz7lZhyjU60nd1hmrbn/
     #url: https://witness.example.com
     #every: 5m
+#retention:
+  #answers: 1095d
 #scrub:
   #every: 7d
   #mib_per_second: 8
@@ -103,6 +105,7 @@ const REPEATED: &[&str] = &[
     "frameworks_dir",
     "ledger.origin",
     "schedules",
+    "retention",
     "scrub",
     "sources.*.name",
     "sources.*.owner",

@@ -8,7 +8,7 @@ mod privacy;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::privacy::{Erase, EraseDetail, Hold, HoldDetail, Release, Subject};
+pub use self::privacy::{Erase, EraseDetail, Expired, Hold, HoldDetail, Release, RetentionClass, Subject};
 
 use crate::{
     BodyId, Change, CheckCounts, CheckId, ControlId, Duration, FindingReason, FindingValue, FrameworkId, Gap,
@@ -82,7 +82,7 @@ pub enum Fact {
     Cosigned(Cosigned),
     /// A package was made for somebody to take away.
     Export(Export),
-    /// A record was erased: its key was destroyed, and nobody can open what was sealed under it.
+    /// Something was erased, or expired: its key was destroyed, and nobody can open what was sealed under it.
     Erase(Erase),
     /// Something may not be erased and does not expire from here on.
     Hold(Hold),

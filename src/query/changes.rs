@@ -140,6 +140,11 @@ impl Query<'_> {
             }
             Fact::Erase(erase) => {
                 let keys = erase.keys.len();
+                if let Some(expired) = &erase.expired {
+                    let what = format!("{keys} {}", expired.class.as_str());
+                    let (from, to) = (expired.oldest.to_the_second(), expired.youngest.to_the_second());
+                    return Ok(Some(view("EXPIRED", what, format!("{}: {from} to {to}", erase.basis))));
+                }
                 let of = erase.of.as_ref().map(|of| format!("{} ({})", of.kind, of.resource));
                 Some(view("ERASED", of.unwrap_or_else(|| format!("{keys} record keys")), erase.basis.clone()))
             }

@@ -15,7 +15,7 @@ use crate::holds::holds;
 use crate::index::Op;
 use crate::offline::Offline;
 use crate::read::{Read, ReadError};
-use crate::rows::key;
+use crate::rows::{HoldRow, key};
 use crate::subjects::Whose;
 use crate::walk::Walk;
 use crate::writer::{Receipt, Store, StoreError};
@@ -149,6 +149,7 @@ impl Store {
                     answers: plan.answers,
                     basis: basis.to_owned(),
                     detail: detail.clone(),
+                    expired: None,
                 })
             }));
         }
@@ -187,39 +188,22 @@ fn planned(on: &dyn Walk, resources: &[ResourceKey], words: &[String]) -> Result
         let covering = holds.iter().filter(|hold| hold.covers(&record.pseudonym));
         plan.held_by.extend(covering.map(|hold| hold.entry));
     }
-    // Their own bodies first, and those of whoever is held: they say by which names and addresses they went.
+    // Their own bodies first: they say by which names and addresses they went.
     let own = plan.own.clone();
     let is_own = |keys: &[KeyId]| keys.iter().any(|key| own.contains(key));
-    let held_by = |keys: &[KeyId]| {
-        let [one] = keys else { return None };
-        let pseudonym = Pseudonym::from_bytes(one.0);
-        holds.iter().find(|hold| hold.of.contains(&pseudonym)).map(|hold| hold.entry)
-    };
-    let mut held_words: BTreeSet<(u64, String)> = BTreeSet::new();
-    for hold in &holds {
-        let ids = hold.of.iter().filter_map(|pseudonym| on.resource(pseudonym));
-        held_words.extend(ids.map(|resource| (hold.entry, resource.id)));
-    }
-    on.each_body(&|keys| is_own(keys) || held_by(keys).is_some(), &mut |body| {
-        let names = || serde_json::from_slice::<Value>(&body.bytes).map(|row| names_in(&row)).unwrap_or_default();
-        if let Some(hold) = held_by(body.keys) {
-            held_words.extend(names().into_iter().map(|name| (hold, name)));
-        }
-        if !is_own(body.keys) {
-            return;
-        }
+    on.each_body(&is_own, &mut |body| {
         for record in &mut plan.records {
             record.bodies += u64::from(body.keys.contains(&KeyId(record.pseudonym.to_bytes())));
         }
         plan.known_by.extend(body.digest);
         // A body under two keys speaks of somebody else first.
-        if body.keys.len() == 1 {
-            plan.words.extend(names());
+        if let ([_], Ok(row)) = (body.keys, serde_json::from_slice::<Value>(&body.bytes)) {
+            plan.words.extend(names_in(&row));
         }
     })?;
     plan.words.retain(|word| word.chars().count() >= SHORTEST_WORD);
     let words: Vec<Word> = plan.words.iter().map(|word| Word::new(word)).collect();
-    let held: Vec<(u64, Word)> = held_words.iter().map(|(hold, word)| (*hold, Word::new(word))).collect();
+    let held = held_words(on, &holds)?;
     on.each_body(&|keys| !is_own(keys), &mut |body| {
         let text = String::from_utf8_lossy(&body.bytes);
         if !words.iter().any(|word| word.stands_in(&text)) {
@@ -241,6 +225,29 @@ fn planned(on: &dyn Walk, resources: &[ResourceKey], words: &[String]) -> Result
         *plan.left.entry(left).or_default() += 1;
     })?;
     Ok(plan)
+}
+
+/// By which ids, names and addresses those went whom a hold names, each with the entry of the hold.
+pub(crate) fn held_words(on: &dyn Walk, holds: &[HoldRow]) -> Result<Vec<(u64, Word)>, ReadError> {
+    let held_by = |keys: &[KeyId]| {
+        let [one] = keys else { return None };
+        let pseudonym = Pseudonym::from_bytes(one.0);
+        holds.iter().find(|hold| hold.of.contains(&pseudonym)).map(|hold| hold.entry)
+    };
+    let mut words: BTreeSet<(u64, String)> = BTreeSet::new();
+    for hold in holds {
+        let ids = hold.of.iter().filter_map(|pseudonym| on.resource(pseudonym));
+        words.extend(ids.map(|resource| (hold.entry, resource.id)));
+    }
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    on.each_body(&|keys| held_by(keys).is_some(), &mut |body| {
+        if let (Some(hold), Ok(row)) = (held_by(body.keys), serde_json::from_slice::<Value>(&body.bytes)) {
+            words.extend(names_in(&row).into_iter().map(|name| (hold, name)));
+        }
+    })?;
+    Ok(words.into_iter().map(|(hold, word)| (hold, Word::new(&word))).collect())
 }
 
 /// Whether a reason may stand in the ledger for ever: it is said, briefly, and holds none of these words.
@@ -274,7 +281,7 @@ fn is_address(text: &str) -> bool {
 }
 
 /// A word that is looked for in bodies.
-struct Word {
+pub(crate) struct Word {
     plain: String,
     /// As JSON may write it: what is not ASCII by its number.
     escaped: Option<String>,
@@ -292,7 +299,7 @@ impl Word {
     }
 
     /// Whether it stands in a text by itself, with neither letter nor digit beside it.
-    fn stands_in(&self, text: &str) -> bool {
+    pub(crate) fn stands_in(&self, text: &str) -> bool {
         let alone = |word: &str| {
             text.match_indices(word).any(|(at, found)| {
                 let before = text.get(..at).and_then(|before| before.chars().next_back());

@@ -98,6 +98,7 @@ impl Store {
                 answers: 0,
                 basis: AGAIN.to_owned(),
                 detail: None,
+                expired: None,
             })
         };
         self.record(keys.chunks(Erase::KEYS).map(again).collect()).map(|_| ())

@@ -27,6 +27,7 @@ mod opening;
 mod pace;
 mod plan;
 mod record;
+mod retention;
 mod scrub;
 mod subjects;
 #[cfg(any(test, feature = "testing"))]
@@ -48,5 +49,6 @@ pub use layout::Layout;
 pub use offline::{Absent, Offline, SaltedBody};
 pub use read::{Head, Read, ReadError};
 pub use record::{Rows, canonical, row_text};
+pub use retention::{Expiring, Fate, Rest, fate};
 pub use scrub::Scrubber;
 pub use writer::{InitError, LEAST_ROOM, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

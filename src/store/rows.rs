@@ -567,7 +567,7 @@ pub mod key {
         [HOLDS, &entry.to_be_bytes()].concat()
     }
 
-    /// The last entry of a kind: `genesis`, `version`.
+    /// The last entry of a kind: `genesis`, `version`, `expired`.
     pub fn latest(kind: &str) -> Vec<u8> {
         [b"k/", kind.as_bytes()].concat()
     }

@@ -1,6 +1,6 @@
 //! Walking through every body that is kept: in a running store, and in a data directory beside it.
 
-use domain::Pseudonym;
+use domain::{BodyId, Pseudonym};
 use ledger::{BodyError, BodyReader, KeyId};
 
 use crate::bodies::opened;
@@ -27,6 +27,9 @@ pub(crate) trait Walk: Read {
 
     /// Reads every body whose keys are `wanted`, as far as it can be opened.
     fn each_body(&self, wanted: &dyn Fn(&[KeyId]) -> bool, each: &mut dyn FnMut(Found<'_>)) -> Result<(), ReadError>;
+
+    /// Names every body, with the keys that it is sealed under and whose it is by these. Opens none.
+    fn each_sealed(&self, each: &mut dyn FnMut(BodyId, &[KeyId], Whose)) -> Result<(), ReadError>;
 }
 
 impl Walk for Offline {
@@ -36,7 +39,22 @@ impl Walk for Offline {
 
     fn each_body(&self, wanted: &dyn Fn(&[KeyId]) -> bool, each: &mut dyn FnMut(Found<'_>)) -> Result<(), ReadError> {
         let Some(subjects) = self.subjects() else { return Ok(()) };
-        walk(self.packs(), wanted, &mut |keys, bytes| each(found(subjects, keys, bytes)))
+        walk(self.packs(), &mut |_, keys, read| {
+            if wanted(keys)
+                && let Some(bytes) = read()?
+            {
+                each(found(subjects, keys, bytes));
+            }
+            Ok(())
+        })
+    }
+
+    fn each_sealed(&self, each: &mut dyn FnMut(BodyId, &[KeyId], Whose)) -> Result<(), ReadError> {
+        let Some(subjects) = self.subjects() else { return Ok(()) };
+        walk(self.packs(), &mut |id, keys, _| {
+            each(id, keys, subjects.whose(keys));
+            Ok(())
+        })
     }
 }
 
@@ -46,29 +64,42 @@ impl Walk for Store {
     }
 
     fn each_body(&self, wanted: &dyn Fn(&[KeyId]) -> bool, each: &mut dyn FnMut(Found<'_>)) -> Result<(), ReadError> {
-        let packs = BodyReader::open_on(self.options().disk.clone(), &self.layout().bodies());
-        // Whoever is asked of each body alone does not keep the others waiting meanwhile.
-        walk(&packs.with_keys(self.record_keys()), wanted, &mut |keys, bytes| {
-            let found = found(&self.subjects(), keys, bytes);
-            each(found);
+        walk(&packs(self), &mut |_, keys, read| {
+            if wanted(keys)
+                && let Some(bytes) = read()?
+            {
+                let found = found(&self.subjects(), keys, bytes);
+                each(found);
+            }
+            Ok(())
+        })
+    }
+
+    fn each_sealed(&self, each: &mut dyn FnMut(BodyId, &[KeyId], Whose)) -> Result<(), ReadError> {
+        walk(&packs(self), &mut |id, keys, _| {
+            let whose = self.subjects().whose(keys);
+            each(id, keys, whose);
+            Ok(())
         })
     }
 }
 
-fn walk(
-    packs: &BodyReader,
-    wanted: &dyn Fn(&[KeyId]) -> bool,
-    each: &mut dyn FnMut(&[KeyId], Vec<u8>),
-) -> Result<(), ReadError> {
+/// A reader of its own, so that nobody who keeps a body waits for a walk.
+fn packs(store: &Store) -> BodyReader {
+    BodyReader::open_on(store.options().disk.clone(), &store.layout().bodies()).with_keys(store.record_keys())
+}
+
+/// Reads a body.
+type Bytes<'a> = &'a dyn Fn() -> Result<Option<Vec<u8>>, ReadError>;
+/// Takes a body's name, its keys, and what reads it.
+type Each<'a> = &'a mut dyn FnMut(BodyId, &[KeyId], Bytes<'_>) -> Result<(), ReadError>;
+
+fn walk(packs: &BodyReader, each: Each<'_>) -> Result<(), ReadError> {
     let failed = |error: BodyError| ReadError::Ledger(Box::new(error));
     let mut scan = packs.scan(Default::default()).map_err(failed)?;
     while let Some(found) = scan.next() {
-        let (_, location) = found.map_err(failed)?;
-        if wanted(scan.keys())
-            && let Some(bytes) = opened(packs.read(location))?
-        {
-            each(scan.keys(), bytes);
-        }
+        let (commitment, location) = found.map_err(failed)?;
+        each(BodyId::from_bytes(commitment.0), scan.keys(), &|| opened(packs.read(location)))?;
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BodyId, Pseudonym, ResourceType};
+use crate::{BodyId, Duration, Pseudonym, ResourceType, Timestamp};
 
-/// A record was erased. The entry comes first, then the keys go; whatever starts on this ledger destroys them again.
+/// Something was erased: because somebody asked for it, or because it is kept no longer. The entry comes first, then the keys go; whatever starts on this ledger destroys them again.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Erase {
-    /// The resource; `None` where an earlier erasure is made good, whose own entry was lost with a newer part of the
-    /// ledger.
+    /// The resource; `None` for what expired, and where an earlier erasure is made good, whose own entry was lost with a
+    /// newer part of the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Subject>,
     /// The names of the keys that were destroyed: its own, which is its pseudonym, and those of answers in which it stood.
@@ -23,6 +23,39 @@ pub struct Erase {
     /// A body that says who asked for it: [`EraseDetail`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<BodyId>,
+    /// By which rule it expired; `None` where somebody asked for the erasure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Expired>,
+}
+
+/// A class of what is kept, as the settings name it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetentionClass {
+    /// Answers of sources, as they came.
+    Answers,
+}
+
+impl RetentionClass {
+    /// Its name in settings and entries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetentionClass::Answers => "answers",
+        }
+    }
+}
+
+/// The rule by which something expired, and of what age it was.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Expired {
+    /// The class.
+    pub class: RetentionClass,
+    /// How long the settings kept it after the last run that referred to it.
+    pub after: Duration,
+    /// When a run last referred to the one that had rested longest.
+    pub oldest: Timestamp,
+    /// The same of the one that had rested shortest, in all entries that were recorded together.
+    pub youngest: Timestamp,
 }
 
 impl Erase {

@@ -4,6 +4,7 @@
 mod epoch;
 mod erase;
 mod raw;
+mod retention;
 mod scrub;
 
 use std::fs;
