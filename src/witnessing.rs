@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::entry::{Cosigned, Fact, TreeHead};
-use domain::{Duration, Timestamp, in_full};
+use domain::{Duration, Timestamp, TroubleIn, in_full};
 use kit::http::{HeaderMap, Method};
 use kit::outbound::Outbound;
 use ledger::{Reader, SignedCheckpoint, WitnessKey};
@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::config::WitnessSettings;
 use crate::daemon::Daemon;
+use crate::trouble;
 
 /// Who asks.
 pub struct Witnessing {
@@ -22,6 +23,18 @@ pub struct Witnessing {
     network: Outbound,
     /// When each witness was last asked, and by how many entries it had seen as far as it said.
     asked: BTreeMap<String, Timestamp>,
+    /// Those that did not cosign when they were asked last: since when not, and why not at first.
+    failing: BTreeMap<String, (Timestamp, String)>,
+}
+
+/// What is to be said of witnesses that do not cosign.
+#[derive(PartialEq, Eq, Debug)]
+enum Silence {
+    /// Every one cosigns.
+    None,
+    /// One that failed lately may do better when it is asked again.
+    NotYet,
+    Of(String),
 }
 
 /// What a witness answered.
@@ -45,7 +58,7 @@ impl Witnessing {
     /// No client for the network can be made.
     pub fn new(daemon: Arc<Daemon>) -> Result<Witnessing, StoreError> {
         let network = Outbound::network(&daemon.around.network).map_err(|e| StoreError::Stopped(in_full(&e)))?;
-        Ok(Witnessing { daemon, network, asked: BTreeMap::new() })
+        Ok(Witnessing { daemon, network, asked: BTreeMap::new(), failing: BTreeMap::new() })
     }
 
     /// Has the ledger cosigned on schedule until `stop` is cancelled.
@@ -71,7 +84,7 @@ impl Witnessing {
     /// put back does not.
     ///
     /// # Errors
-    /// See [`Witnessing::keep_witnessed`]. One that does not answer is told in the log.
+    /// See [`Witnessing::keep_witnessed`]. One that does not answer is told in the log, and as an alert when it goes on.
     pub async fn round(&mut self) -> Result<(), StoreError> {
         let loaded = self.daemon.loaded();
         for witness in &loaded.settings.witnesses {
@@ -84,6 +97,7 @@ impl Witnessing {
             self.asked.insert(trusted.name().to_owned(), now);
             match self.ask(witness, &trusted).await {
                 Ok(Answer::Cosigned(cosigned)) => {
+                    self.failing.remove(trusted.name());
                     let (size, name) = (cosigned.head.size, trusted.name().to_owned());
                     let fact = Fact::Cosigned(cosigned);
                     match self.daemon.blocking(move |daemon| daemon.store.record_one(fact)).await {
@@ -99,9 +113,29 @@ impl Witnessing {
                 ),
                 Ok(Answer::Contradicted(why)) => return Err(StoreError::Stopped(why)),
                 Err(why) => {
-                    tracing::warn!(witness = trusted.name(), why, "the ledger was not cosigned; it is tried again")
+                    tracing::warn!(witness = trusted.name(), why, "the ledger was not cosigned; it is tried again");
+                    self.failing.entry(trusted.name().to_owned()).or_insert((now, why));
                 }
             }
+        }
+        self.tell_of_silence(&loaded.settings.witnesses).await
+    }
+
+    async fn tell_of_silence(&mut self, witnesses: &[WitnessSettings]) -> Result<(), StoreError> {
+        let every: BTreeMap<String, Duration> = witnesses
+            .iter()
+            .filter_map(|witness| Some((witness.key.parse::<WitnessKey>().ok()?.name().to_owned(), witness.every)))
+            .collect();
+        // One that was taken out of the settings is no longer asked.
+        self.failing.retain(|name, _| every.contains_key(name));
+        let amiss = match silence(&self.failing, &every, self.daemon.clock.now()) {
+            Silence::NotYet => return Ok(()),
+            Silence::None => None,
+            Silence::Of(text) => Some(text),
+        };
+        let record = move |daemon: &Daemon| trouble::record(&daemon.store, TroubleIn::Witnesses, amiss.as_deref());
+        if self.daemon.blocking(record).await? {
+            self.daemon.news.notify_one();
         }
         Ok(())
     }
@@ -160,9 +194,49 @@ impl Witnessing {
     }
 }
 
+/// A witness is silent when it has not cosigned for more than twice the time after which it is asked again.
+fn silence(
+    failing: &BTreeMap<String, (Timestamp, String)>,
+    every: &BTreeMap<String, Duration>,
+    now: Timestamp,
+) -> Silence {
+    let is_silent =
+        |name: &str, since: Timestamp| every.get(name).is_some_and(|every| now.since(since) > every.times(2));
+    let silent: Vec<String> = failing
+        .iter()
+        .filter(|(name, (since, _))| is_silent(name, *since))
+        .map(|(name, (since, why))| format!("{name} has not cosigned since {}: {why}", since.to_the_second()))
+        .collect();
+    match (silent.is_empty(), failing.is_empty()) {
+        (false, _) => Silence::Of(silent.join("; ")),
+        (true, false) => Silence::NotYet,
+        (true, true) => Silence::None,
+    }
+}
+
 /// Where checkpoints go, below a submission prefix.
 fn add_checkpoint(prefix: &Url) -> Url {
     let mut url = prefix.clone();
     url.set_path(&format!("{}/add-checkpoint", prefix.path().trim_end_matches('/')));
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_witness_is_silent_after_twice_its_time_and_all_is_right_only_when_every_one_cosigns() {
+        let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
+        let every = BTreeMap::from(["one", "two"].map(|name| (name.to_owned(), Duration::from_secs(600))));
+        let failing = |names: &[(&str, i64)]| -> BTreeMap<String, (Timestamp, String)> {
+            names.iter().map(|(name, since)| ((*name).to_owned(), (at(*since), "no answer".to_owned()))).collect()
+        };
+        assert_eq!(silence(&failing(&[]), &every, at(0)), Silence::None);
+        assert_eq!(silence(&failing(&[("one", 0)]), &every, at(20)), Silence::NotYet);
+        let said = silence(&failing(&[("one", 0), ("two", 15)]), &every, at(21));
+        assert_eq!(said, Silence::Of("one has not cosigned since 1970-01-01 00:00:00 UTC: no answer".to_owned()));
+        let Silence::Of(both) = silence(&failing(&[("one", 0), ("two", 15)]), &every, at(60)) else { panic!() };
+        assert!(both.contains("; two has not cosigned since"), "{both}");
+    }
 }

@@ -29,6 +29,7 @@ mod tlog;
 mod together;
 mod unread;
 mod verdicts;
+mod witness;
 
 /// A setting of the environment; without it the test that wants it fails.
 fn needed(name: &str) -> String {

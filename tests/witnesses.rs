@@ -98,9 +98,18 @@ fn what_a_witness_cosigned_counts_as_kept_and_an_older_copy_is_refused_on_its_wo
     // One that does not know the ledger yet keeps nobody from working.
     daemon.wait_for_runs(1);
     assert!(daemon.log().contains("it does not know this ledger"), "{}", daemon.log());
+    // That goes on: people are told, and told again when it is over.
+    let of_witnesses = |api: &crate::support::Api, amiss: bool| {
+        api.facts("trouble").into_iter().find(|fact| fact["in"] == "witnesses" && fact["amiss"] == amiss)
+    };
+    let told = daemon.wait("an alert", |api| of_witnesses(api, true));
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.starts_with("witness.example.com/w1 has not cosigned since "), "{detail}");
+    assert!(detail.contains("it does not know this ledger"), "{detail}");
     let ring = Reader::open(&data.join("ledger")).key_ring().unwrap().unwrap().0;
     *serving.witness.lock().unwrap() = Some(witness(ring));
     daemon.wait("cosignatures", |api| (api.facts("cosigned").len() >= 2).then_some(()));
+    daemon.wait("the end of the alert", |api| of_witnesses(api, false));
     assert_eq!(daemon.stop().0, Some(0));
     let old = setup.dir.path().join("old");
     let copy = |from: &std::path::Path, to: &std::path::Path| {

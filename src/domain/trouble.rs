@@ -10,6 +10,8 @@ pub enum TroubleIn {
     Settings,
     /// The disk takes so long to make evidence durable that slots are in danger.
     SlowDisk,
+    /// A witness of the settings no longer cosigns the ledger.
+    Witnesses,
 }
 
 impl TroubleIn {
@@ -18,6 +20,7 @@ impl TroubleIn {
         match self {
             TroubleIn::Settings => "settings",
             TroubleIn::SlowDisk => "slow_disk",
+            TroubleIn::Witnesses => "witnesses",
         }
     }
 }

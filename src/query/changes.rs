@@ -135,6 +135,7 @@ impl Query<'_> {
                 let place = match trouble.place {
                     TroubleIn::Settings => "the settings",
                     TroubleIn::SlowDisk => "the disk",
+                    TroubleIn::Witnesses => "the witnesses",
                 };
                 Some(view(what, place.to_owned(), trouble.detail.clone()))
             }

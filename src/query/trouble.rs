@@ -12,7 +12,7 @@ use crate::{Alert, Query};
 /// Something that is amiss with the daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TroubleView {
-    /// Where: `settings`, `slow_disk`.
+    /// Where: `settings`, `slow_disk`, `witnesses`.
     #[serde(rename = "in")]
     pub place: String,
     /// What it is, in one line.
@@ -44,6 +44,8 @@ fn title(place: TroubleIn, amiss: bool) -> &'static str {
         (TroubleIn::Settings, false) => "The settings are right again",
         (TroubleIn::SlowDisk, true) => "The disk is slow to keep evidence",
         (TroubleIn::SlowDisk, false) => "The disk keeps evidence as fast as before",
+        (TroubleIn::Witnesses, true) => "A witness no longer cosigns the ledger",
+        (TroubleIn::Witnesses, false) => "Every witness cosigns the ledger again",
     }
 }
 
@@ -59,6 +61,11 @@ fn consequence(place: TroubleIn) -> (Severity, &'static str, &'static str) {
             Severity::Medium,
             "runs wait until what they read is durable, and slots that pass meanwhile are missed",
             "look at the volume of the data directory: its latency, its quota of operations, its neighbours",
+        ),
+        TroubleIn::Witnesses => (
+            Severity::Medium,
+            "an older copy of the ledger in the place of this one would be known by the guard alone, which may go back with it",
+            "see whether this machine reaches the witness, and whether it knows the ledger and its key: evidenced ledger key",
         ),
     }
 }
@@ -81,6 +88,7 @@ impl Query<'_> {
         let subject = match row.place {
             TroubleIn::Settings => "the settings of evidenced",
             TroubleIn::SlowDisk => "the data directory of evidenced",
+            TroubleIn::Witnesses => "the witnesses of the ledger of evidenced",
         };
         self.alert_against_ourselves(AgainstOurselves {
             key: &["trouble", row.place.as_str()],
