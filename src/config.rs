@@ -127,6 +127,12 @@ pub struct RetentionSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub answers: Option<Duration>,
+    /// Records of resources that are in no population any more, after the last run that found them and the last deviation of
+    /// theirs: the same, with their names. What was observed of them stays counted in its entries, and cannot be computed
+    /// again. Left out: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub records: Option<Duration>,
 }
 
 /// The scrub.

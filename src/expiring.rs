@@ -19,7 +19,9 @@ const BATCHES: usize = 16;
 
 /// The classes that the settings do not keep for ever.
 pub fn classes(settings: &RetentionSettings) -> Vec<(RetentionClass, Duration)> {
-    settings.answers.map(|after| (RetentionClass::Answers, after)).into_iter().collect()
+    let answers = settings.answers.map(|after| (RetentionClass::Answers, after));
+    let records = settings.records.map(|after| (RetentionClass::Records, after));
+    answers.into_iter().chain(records).collect()
 }
 
 /// Looks once a day what is due, and destroys it, until `stop` is cancelled.

@@ -188,7 +188,10 @@ impl Audit<'_> {
                     self.body(number, body)?;
                 }
                 let of = erase.of.as_ref().map(|of| &of.resource);
-                let of_held = |held: &[Pseudonym]| of.is_some_and(|of| held.contains(of));
+                let of_held = |held: &[Pseudonym]| match &erase.expired {
+                    Some(_) => erase.keys.iter().any(|key| held.contains(key)),
+                    None => of.is_some_and(|of| held.contains(of)),
+                };
                 let held = self.holds.iter().find(|(_, held)| held.is_empty() || of_held(held));
                 // One that is only made good was lawful when its own entry was recorded.
                 if let (Some((hold, _)), true) = (held, of.is_some() || erase.expired.is_some()) {

@@ -24,19 +24,19 @@ pub(super) fn retention(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
         .with_context(|| format!("cannot read {}", data.display()))?;
     for (class, after) in classes {
         let plan = offline.expiring(class, after, SystemClock.now())?;
-        let what = class.as_str();
+        let (what, one) = (class.as_str(), class.as_str().trim_end_matches('s'));
         out.line(format!("class      {what}: kept for {after} after the last run that referred to it"));
         out.line(match plan.span() {
             Some((oldest, youngest)) => format!(
                 "due        {}, last referred to from {} to {}: the daemon destroys them, at most once a day",
-                counted(plan.due() as u64, "answer"),
+                counted(plan.due() as u64, one),
                 oldest.to_the_second(),
                 youngest.to_the_second()
             ),
             None => "due        nothing".to_owned(),
         });
         if let Some((count, first)) = plan.later {
-            let count = counted(count, "answer");
+            let count = counted(count, one);
             out.line(format!(
                 "later      {count}, the first after {}, unless a run refers to it",
                 first.to_the_second()
@@ -48,18 +48,18 @@ pub(super) fn retention(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
                 Rest::OpenDeviation => "an open deviation rests on them".to_owned(),
                 Rest::Held(hold) => format!("the legal hold #{hold} keeps them"),
             };
-            out.line(format!("stays      {}: {why}", counted(*count, "answer")));
+            out.line(format!("stays      {}: {why}", counted(*count, one)));
         }
         if plan.unknown > 0 {
-            let unknown = counted(plan.unknown, "answer");
+            let unknown = counted(plan.unknown, one);
             out.line(format!(
                 "stays      {unknown} that no run of this ledger refers to: how old they are is not known"
             ));
         }
         let kept = plan.kept.iter().map(|(rest, count)| match rest {
-            Rest::Present => serde_json::json!({ "for": "present", "answers": count }),
-            Rest::OpenDeviation => serde_json::json!({ "for": "open_deviation", "answers": count }),
-            Rest::Held(hold) => serde_json::json!({ "for": "hold", "hold": hold, "answers": count }),
+            Rest::Present => serde_json::json!({ "for": "present", "count": count }),
+            Rest::OpenDeviation => serde_json::json!({ "for": "open_deviation", "count": count }),
+            Rest::Held(hold) => serde_json::json!({ "for": "hold", "hold": hold, "count": count }),
         });
         out.fact(&serde_json::json!({
             "class": class, "after": after, "due": plan.due(), "oldest": plan.span().map(|span| span.0),

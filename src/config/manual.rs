@@ -37,6 +37,7 @@ organisation: Acme Ltd
     #every: 5m
 #retention:
   #answers: 1095d
+  #records: 2190d
 #scrub:
   #every: 7d
   #mib_per_second: 8

@@ -298,10 +298,11 @@ fn limits(settings: &Settings, found: &mut Findings<'_>) {
     if !(Duration::from_secs(1)..=Duration::from_secs(6 * 3600)).contains(&limits.run) {
         found.add("limits.run", format!("{} is out of range", limits.run), "1s to 6h");
     }
-    if let Some(after) = settings.retention.answers
-        && !(Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400)).contains(&after)
-    {
-        found.add("retention.answers", format!("{after} is out of range"), "1s to 36500d; leave it out to keep them");
+    let kept = [("retention.answers", settings.retention.answers), ("retention.records", settings.retention.records)];
+    for (path, after) in kept.into_iter().filter_map(|(path, after)| Some((path, after?))) {
+        if !(Duration::from_secs(1)..=Duration::from_secs(36_500 * 86_400)).contains(&after) {
+            found.add(path, format!("{after} is out of range"), "1s to 36500d; leave it out to keep them for ever");
+        }
     }
     let every = settings.scrub.every;
     if !(Duration::from_secs(1)..=Duration::from_secs(90 * 86_400)).contains(&every) {

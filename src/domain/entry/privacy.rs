@@ -34,6 +34,8 @@ pub struct Erase {
 pub enum RetentionClass {
     /// Answers of sources, as they came.
     Answers,
+    /// Records of resources that are in no population any more.
+    Records,
 }
 
 impl RetentionClass {
@@ -41,6 +43,7 @@ impl RetentionClass {
     pub fn as_str(self) -> &'static str {
         match self {
             RetentionClass::Answers => "answers",
+            RetentionClass::Records => "records",
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use domain::entry::{Fact, HoldDetail, RetentionClass};
-use domain::{BodyId, Duration, Exchange, ResourceKey, Timestamp};
+use domain::entry::{Deviation, DeviationDetail, Fact, HoldDetail, RetentionClass};
+use domain::{Actor, BodyId, Change, Duration, Exchange, ResourceKey, RowAddress, Severity, Timestamp};
 use store::{Absent, Offline, Read, Rest, Store};
 
 use crate::{everything, intent, new_store, options, rows, run, slot};
@@ -133,4 +133,115 @@ fn invariant_20_a_legal_hold_keeps_what_speaks_of_whoever_is_held_from_expiring(
     store.release(her, "settled", &two).unwrap();
     assert_eq!(expire(&store, minute(300)), 1);
     assert_eq!(store.body(&hers).unwrap(), None);
+}
+
+fn person(name: &str) -> ResourceKey {
+    ResourceKey { kind: "keycloak.user".parse().unwrap(), id: format!("id-{name}") }
+}
+
+/// A run of the slot `n` that found these people, and whether they are all.
+fn run_of(store: &Store, n: i64, people: &[(&str, bool)], complete: bool) {
+    let mut found = run(n, people);
+    found.populations[0].complete = complete;
+    store.record_run(intent(store, n), &found).unwrap();
+}
+
+fn records(store: &Store, now: Timestamp) -> store::Expiring {
+    store.expiring(RetentionClass::Records, HOUR, now).unwrap()
+}
+
+/// A step in the life of a deviation of Erik's, which somebody brought about.
+fn deviation(store: &Store, change: Change, by: &str, opened_by: Option<u64>) -> u64 {
+    let at = minute(1);
+    let detail = DeviationDetail {
+        resource: person("erik"),
+        name: "erik".into(),
+        before: Default::default(),
+        before_at: None,
+        after: Default::default(),
+        after_at: at,
+        actor: Ok(Actor { id: format!("id-{by}"), name: by.to_owned(), from: None }),
+        changed_at: None,
+    };
+    let step = Deviation {
+        check: "own.user.enabled".parse().unwrap(),
+        source: "keycloak:acme".parse().unwrap(),
+        kind: person("erik").kind,
+        resource: store.pseudonym(&person("erik")).unwrap(),
+        change,
+        episode: 1,
+        severity: Severity::High,
+        baseline: false,
+        is: RowAddress { entry: 2, row: None },
+        was: None,
+        opened_by,
+        detail: store.put_detail(&detail).unwrap(),
+    };
+    store.record_one(Fact::Deviation(step)).unwrap().entry
+}
+
+#[test]
+fn a_record_expires_once_its_resource_was_in_no_population_for_its_period_and_not_because_it_was_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    run_of(&store, 1, &[("dora", true), ("erik", true)], true);
+    run_of(&store, 2, &[("dora", false), ("erik", true)], true);
+    run_of(&store, 3, &[("erik", true)], false);
+    let plan = records(&store, minute(900));
+    assert_eq!((plan.due(), plan.kept[&Rest::Present]), (0, 2), "nobody looked whether she is gone");
+    run_of(&store, 4, &[("erik", true)], true);
+    let plan = records(&store, minute(62));
+    assert_eq!((plan.due(), plan.later), (0, Some((1, minute(62)))));
+    let mut plan = records(&store, minute(900));
+    assert_eq!((plan.due(), plan.span()), (1, Some((minute(2), minute(2)))));
+
+    // She comes back before her turn, and goes again.
+    run_of(&store, 5, &[("dora", true), ("erik", true)], true);
+    assert_eq!(store.expire(&mut plan).unwrap(), 0);
+    run_of(&store, 6, &[("erik", true)], true);
+    let pseudonym = store.pseudonym(&person("dora")).unwrap();
+    let size = store.head().unwrap().size;
+    assert_eq!(store.expire(&mut records(&store, minute(900))).unwrap(), 1);
+    let Fact::Erase(said) = store.entry(size).unwrap().unwrap().fact else { panic!("#{size} is no erasure") };
+    let rule = said.expired.unwrap();
+    assert_eq!((rule.class, rule.oldest, rule.youngest), (RetentionClass::Records, minute(5), minute(5)));
+    assert_eq!((said.keys, said.bodies, said.answers), (vec![pseudonym.clone()], 2, 0), "two rows of hers");
+    assert_eq!((store.resource(&pseudonym), store.pseudonym(&person("dora"))), (None, None));
+    assert!(store.pseudonym(&person("erik")).is_some());
+    drop(store);
+    assert_eq!(verified(&data), (0, 2));
+    for (path, bytes) in everything(&data) {
+        assert!(!bytes.windows(4).any(|window| window == b"dora"), "{}", path.display());
+    }
+}
+
+#[test]
+fn whoever_a_deviation_or_a_hold_speaks_of_stays_as_long_as_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = new_store(&dir.path().join("data"));
+    run_of(&store, 1, &[("dora", true), ("erik", true), ("fred", true)], true);
+    // Dora brought it about, and is gone since.
+    let opened = deviation(&store, Change::Opened, "dora", None);
+    run_of(&store, 2, &[("erik", true)], true);
+    let two = HoldDetail { asked_by: "Legal".into(), approved_by: "Board".into() };
+    let held = store.hold(&[person("fred")], "case 7", &two).unwrap().entry;
+    let plan = records(&store, minute(9000));
+    assert_eq!(plan.due(), 0);
+    let kept: Vec<_> = plan.kept.into_iter().collect();
+    assert_eq!(kept, [(Rest::OpenDeviation, 2), (Rest::Held(held), 1)]);
+
+    deviation(&store, Change::Resolved, "erik", Some(opened));
+    let closed = store.entry(store.head().unwrap().size - 1).unwrap().unwrap().at;
+    let plan = records(&store, closed.plus(HOUR));
+    assert_eq!(plan.due(), 0, "it was open until then");
+    let mut plan = records(&store, closed.plus(HOUR).plus(Duration::from_secs(1)));
+    assert_eq!(plan.due(), 1);
+    store.release(held, "settled", &two).unwrap();
+    assert_eq!(store.expire(&mut plan).unwrap(), 1);
+    assert_eq!(store.pseudonym(&person("dora")), None);
+    assert_eq!(store.expire(&mut records(&store, minute(9000))).unwrap(), 1);
+    assert_eq!(store.pseudonym(&person("fred")), None);
+    let erik = store.pseudonym(&person("erik"));
+    assert!(erik.is_some(), "he is there still");
 }
