@@ -147,6 +147,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// Problems beyond those.
     pub more_problems: u64,
+    /// Something is there that whoever verifies may not read: nothing is said of it, neither good nor bad.
+    pub denied: bool,
 }
 
 impl Report {

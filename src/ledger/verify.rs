@@ -14,7 +14,7 @@ use crate::guard;
 use crate::hash::{Hash, leaf_hash};
 use crate::keys::KeyRing;
 use crate::pack::{self, Location};
-use crate::reader::Reader;
+use crate::reader::{ReadError, Reader};
 use crate::real_disk::RealDisk;
 use crate::report::{KeySource, Kind, Level, Problem, Progress, Report, VerifyOptions};
 use crate::segment::{self, Frame, ScanError, Scanner, Source};
@@ -63,6 +63,7 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
             key_from: if options.key.is_some() { KeySource::Given } else { KeySource::None },
             problems: Vec::new(),
             more_problems: 0,
+            denied: false,
         },
     };
     verifier.read_heads(options);
@@ -72,6 +73,11 @@ pub fn verify_on(disk: SharedDisk, dir: &Path, options: &VerifyOptions, progress
         verifier.read_bodies(dir, options, progress);
     }
     verifier.report
+}
+
+/// Whether a file is there, and whoever asks may not look.
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 struct Verifier {
@@ -112,7 +118,9 @@ impl Verifier {
     }
 
     fn io_problem(&mut self, file: PathBuf, error: &io::Error) {
-        let kind = if error.kind() == io::ErrorKind::NotFound { Kind::Incomplete } else { Kind::Invalid };
+        let denied = is_denied(error);
+        self.report.denied |= denied;
+        let kind = if denied || error.kind() == io::ErrorKind::NotFound { Kind::Incomplete } else { Kind::Invalid };
         self.problem(kind, file, None, None, format!("it cannot be read: {error}"));
     }
 
@@ -121,7 +129,10 @@ impl Verifier {
     fn read_heads(&mut self, options: &VerifyOptions) {
         let path = checkpoints::path(&self.dir);
         let note = checkpoints::read(self.disk.as_ref(), &self.dir);
-        self.find_key();
+        if let Err((file, denied)) = self.find_key() {
+            // Without the keys nothing that is signed can be held against anything.
+            return self.io_problem(file, &denied);
+        }
         match note {
             Err(error) => self.io_problem(path, &error),
             Ok(None) => self.problem(Kind::Incomplete, path, None, None, "there is no published checkpoint"),
@@ -151,10 +162,14 @@ impl Verifier {
 
     /// Learns who may sign: the key that the first entry names, in the field `key` of a JSON object, and its successors.
     /// Where a key was given it has to be one of them; else it alone counts, and nothing that others signed.
-    fn find_key(&mut self) {
+    ///
+    /// # Errors
+    /// Whoever verifies may not look at the entries that name them.
+    fn find_key(&mut self) -> Result<(), (PathBuf, io::Error)> {
         let reader = Reader::open_on(self.disk.clone(), &self.dir);
         let (ring, faults) = match reader.key_ring() {
             Ok(found) => found.unwrap_or_default(),
+            Err(ReadError::Io { path, source }) if is_denied(&source) => return Err((path, source)),
             // What cannot be read is named where entries are read; the first key is known all the same.
             Err(_) => (reader.named_key().ok().flatten().map(KeyRing::new).unwrap_or_default(), Vec::new()),
         };
@@ -175,6 +190,7 @@ impl Verifier {
             }
         }
         self.report.keys = self.ring.keys().to_vec();
+        Ok(())
     }
 
     fn read_guard(&mut self, dir: &Path) {

@@ -1,7 +1,10 @@
 //! Whatever is changed, cut, removed or exchanged in a ledger's files is named by `verify`.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ledger::disk::{Disk, DiskDir, DiskFile, Held, Open, SharedDisk};
 use ledger::testing::ModelDisk;
 use ledger::{Bodies, Kind, Level, OpenError, Reader, Report, SigningKey, VerifyOptions, verify_on};
 
@@ -235,5 +238,73 @@ fn a_log_of_checkpoints_that_lost_or_exchanged_records_is_named() {
         let report = verify_on(disk.shared(), dir(), &VerifyOptions { bodies: None, ..options() }, &mut |_| {});
         assert_eq!(report.exit_code(Level::Signed), code, "{what}: {report:#?}");
         assert!(report.problems.iter().any(|problem| problem.file == file), "{what}: {report:#?}");
+    }
+}
+
+/// A disk on which some files may not be looked at.
+struct Closed {
+    disk: SharedDisk,
+    to_us: PathBuf,
+}
+
+impl Closed {
+    fn look(&self, path: &Path) -> io::Result<()> {
+        match path.starts_with(&self.to_us) {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Disk for Closed {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
+        self.look(path).and_then(|()| self.disk.open(path, how))
+    }
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.disk.open_dir(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.look(dir).and_then(|()| self.disk.list(dir))
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Held>> {
+        self.disk.lock(path)
+    }
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.free_space(dir)
+    }
+}
+
+#[test]
+fn what_may_not_be_looked_at_is_incomplete_and_never_invalid() {
+    let disk = ledger_with_bodies();
+    let body = |name: &str| bodies_dir().join(name);
+    let files: Vec<PathBuf> =
+        disk.files_below(Path::new("/")).into_iter().filter(|path| !path.ends_with("lock")).collect();
+    let folders = [dir().to_owned(), dir().join("seg"), bodies_dir().to_owned(), body("none of it")];
+    assert!(files.len() >= 6, "{files:?}");
+    for to_us in files.into_iter().chain(folders) {
+        for key in [None, Some(key().verifier())] {
+            let closed: SharedDisk = Arc::new(Closed { disk: disk.shared(), to_us: to_us.clone() });
+            let report = verify_on(closed, dir(), &VerifyOptions { key, ..options() }, &mut |_| {});
+            let read = to_us.ends_with("none of it");
+            assert_eq!(
+                (report.denied, report.exit_code(Level::Signed)),
+                (!read, if read { 0 } else { 50 }),
+                "{to_us:?}"
+            );
+            assert!(report.problems.iter().all(|problem| problem.kind == Kind::Incomplete), "{to_us:?}: {report:?}");
+        }
     }
 }
