@@ -55,6 +55,7 @@ pub struct Asked {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Made {
     /// The folder.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// SHA-256 of the list of its files: it stands for every byte.
     pub digest: String,
@@ -76,6 +77,11 @@ pub struct Made {
     pub dated_by: Vec<String>,
     /// What its own verification finds missing: slots without an outcome, bodies that are gone.
     pub lacking: Vec<String>,
+}
+
+/// A path in JSON: what is no text in it stands as `�`.
+fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 /// A package could not be made; nothing is left of it.

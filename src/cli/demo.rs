@@ -127,7 +127,7 @@ pub(super) fn demo(cli: &Cli, args: &DemoArgs, out: &Output) -> anyhow::Result<E
         out.line(format!("       evidenced show {}/{} --data {shown}", row.entry, row.row.unwrap_or(0)));
     }
     if !args.stay {
-        out.line("       evidenced demo --stay     and open the page");
+        out.line(format!("       evidenced demo --stay --data {shown}     and open the page"));
     }
     Ok(verified)
 }

@@ -57,7 +57,7 @@ pub(super) fn package(cli: &Cli, args: &PackageArgs, out: &Output) -> anyhow::Re
         })
     })?;
     print(&made, entry, args, out);
-    Ok(Exit::Ok)
+    Ok(if made.lacking.is_empty() { Exit::Ok } else { Exit::Incomplete })
 }
 
 /// The control of that number, in the catalogue that has it.

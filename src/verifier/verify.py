@@ -365,6 +365,8 @@ class Package:
         needed = "pinned" if self.pin is not None or wanted == "pinned" else "signed"
         reached = self.level in (needed, "pinned") and (self.anchored or wanted != "anchored")
         return next((code for kind, code in CODES if kind in {problem[0] for problem in self.problems}), 0 if reached else 20)
+def in_words(value):
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
@@ -383,7 +385,7 @@ def main():
         parser.error("openssl, --key, --pin or --ca cannot be used: %s" % error)
     package = Package(args.folder, keys or None, pin, args.digest, args.ca)
     code, about = package.code(args.require), package.about if isinstance(package.about, dict) else {}
-    said = [("package", "sha256 of files.txt: %s" % package.digest)] + [(name, about.get(name)) for name in ABOUT]
+    said = [("package", "sha256 of files.txt: %s" % package.digest)] + [(name, in_words(about.get(name))) for name in ABOUT]
     said += [("ledger", "%s, at %d entries" % package.last[:2]),
              ("key", "the one you gave" if keys else "the one in the package: give yours with --key to prove whose it is"),
              ("evidence", "%d entries are in the ledger; %d bodies are what was committed to, %d are withheld" % (

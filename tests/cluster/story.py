@@ -323,32 +323,19 @@ class Story:
         binary = self.options.binary
         run(binary, "restore", self.folder / "evidenced-copy.tar", "--data", restored, "--verify")
         run(binary, "verify", restored, "--key", self.key)
-        package = self.work / "package"
-        shutil.rmtree(package, ignore_errors=True)
-        made = run(
-            binary,
-            "package",
-            "--data",
-            restored,
-            "--all",
-            "--period",
-            "2026-01-01..",
-            "--out",
-            package,
-            "--for",
-            "the test",
-            check=False,
-            timeout=600,
-        )
-        # The copy has no signing key, so it cannot record that a package of it was made.
-        if made.returncode != 0 and "is made" not in made.err:
-            raise Failed(made.err)
-        run("python3", package / "verify.py", "--key", self.key, timeout=600)
+        # The copy has no signing key, so it cannot record that a package of it is given to anybody: the daemon's own
+        # ledger does, and the volume is where there is room.
+        package = "/var/lib/evidenced/package"
+        asked = ("--all", "--period", "2026-01-01..", "--for", "the test", "--out", package)
+        self.evidenced("package", *asked, timeout=600)
+        made = self.work / "volumes" / "data" / "package"
+        run("python3", made / "verify.py", "--key", self.key, timeout=600)
+        shutil.rmtree(made)
         size = (self.folder / "evidenced-copy.tar").stat().st_size
         self.table.row(
             "copy",
             True,
-            f"backup --to - through kubectl exec, {size // 1000} kB: evidenced verify and verify.py accept it",
+            f"backup --to - through kubectl exec, {size // 1000} kB: evidenced verify accepts it; verify.py a package made in the pod",
         )
 
     def second(self):
