@@ -116,13 +116,19 @@ where
         LogFormat::Plain => false,
         LogFormat::Json => true,
     };
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let colour = terminal && colour_wanted();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     if json {
         lines.json().flatten_event(true).with_current_span(false).boxed()
     } else {
         lines.with_ansi(colour).boxed()
     }
+}
+
+/// Whether the environment wants colour, where there is a terminal: `NO_COLOR` (<https://no-color.org>) is not set, and the
+/// terminal is not one that shows its codes as they are.
+pub(crate) fn colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 /// Who speaks, by the names of OpenTelemetry (<https://opentelemetry.io/docs/specs/semconv/resource/>). What the standard

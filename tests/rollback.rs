@@ -150,7 +150,8 @@ fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_
     assert!(output.status.success() && said(&output).contains(", and verified"), "{}", said(&output));
     assert_eq!(Reader::open(&elsewhere.join("ledger")).size().unwrap(), fact["entries"].as_u64().unwrap());
     let output = restore(&file, &elsewhere);
-    assert!(output.status.code() == Some(2) && said(&output).contains("is not empty"), "{}", said(&output));
+    let words = said(&output);
+    assert!(output.status.code() == Some(2) && words.contains("is not empty, and nothing was changed"), "{words}");
 
     // As one stream into another process: a machine in between needs neither tar nor room.
     let (streams, stream) = (setup.dir.path().join("streamed"), setup.dir.path().join("stream.tar"));
@@ -190,7 +191,22 @@ fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_
     let alone = |args: &[&str]| Command::new(binary()).args(args).arg("--data").arg(&lost).output().unwrap();
     let output = alone(&["ledger", "close", "--because", "the machine burnt down"]);
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(alone(&["verify"]).status.code(), Some(0));
+    // What came after the copy is not here, and nothing remembers how much that was: no count is made up.
+    let unknown = "no high-water mark";
+    assert!(said(&output).contains("0 of them missing") && said(&output).contains(unknown), "{}", said(&output));
+    let output = alone(&["verify"]);
+    assert!(output.status.code() == Some(0) && said(&output).contains(unknown), "{}", said(&output));
+    // What it is continued by could go on: closing that as well is asked for, or meant.
+    let output = alone(&["ledger", "close", "--because", "by mistake"]);
+    let words = said(&output);
+    assert!(
+        output.status.code() == Some(2) && words.contains("it can go on as it is") && words.contains("--yes"),
+        "{words}"
+    );
+    assert!(said(&alone(&["ledger", "key"])).contains("/2+"), "it was not closed");
+    let output = alone(&["ledger", "close", "--because", "the key was seen by a stranger", "--yes"]);
+    let words = said(&output);
+    assert!(output.status.success() && words.contains("0 of them missing") && !words.contains(unknown), "{words}");
 
     // A copy that was tampered with, cut off or is none is not said to be restored.
     let whole = fs::read(&file).unwrap();
@@ -205,5 +221,8 @@ fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_
         let output = restore(&bad, &to);
         assert_eq!(output.status.code(), Some(2), "{n}: {}", said(&output));
         assert!(!said(&output).contains("and verified"), "{n}: {}", said(&output));
+        assert!(said(&output).contains("nothing of it was kept"), "{n}: {}", said(&output));
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0, "{n}: nothing is left");
+        assert!(restore(&file, &to).status.success(), "{n}: the same folder takes a whole copy");
     }
 }

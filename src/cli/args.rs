@@ -313,6 +313,9 @@ pub enum LedgerCommand {
         /// Why, for whoever audits it
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         because: String,
+        /// Do not ask, where the ledger could go on as it is
+        #[arg(long)]
+        yes: bool,
     },
     /// Keep the keys of all records under another data key. The daemon must not run; packs and ledger stay as they are.
     /// Who has an older copy of the folder of keys still needs the older data key for it
@@ -336,6 +339,7 @@ pub enum LedgerCommand {
 #[command(
     after_help = "The folder holds a page (index.html), tables (csv/), the entries with their proofs, and VERIFY.md, which says \
     how to verify all of it with python3 and openssl alone. The same ledger and the same arguments give the same bytes.\n\n\
+    Exit codes: 0 made and recorded, 3 made and recorded, and incomplete as it says, 2 nothing was made.\n\n\
     Example: evidenced package --control A.8.5 --period 2026-07-01..2026-10-01 --out room-2026-Q3 --for 'Audit firm'"
 )]
 pub struct PackageArgs {
@@ -485,7 +489,7 @@ pub struct RestoreArgs {
     /// The same, named as `backup --to` names it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pub from: Option<PathBuf>,
-    /// Verify everything before saying that it is done
+    /// Verify everything before it is put in its place; what does not verify is not kept
     #[arg(long)]
     pub verify: bool,
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use ledger::{DataKey, Level, VerifyOptions};
-use store::Offline;
+use store::{Offline, Restoring};
 
 use super::Exit;
 use super::args::{BackupArgs, Cli, RestoreArgs};
-use super::output::Output;
+use super::output::{Output, shown};
 use super::read::{data_dir, load, settings_path};
 use crate::app;
 use crate::verify::{Trust, meaning_of};
@@ -36,7 +36,7 @@ pub(super) fn backup(cli: &Cli, args: &BackupArgs, out: &Output) -> anyhow::Resu
     out.line(format!("file       {}: guard it like the data, it holds names of people", args.to.display()));
     out.line("           the signing key is not in it: keep keys/ledger.seed elsewhere, apart from this");
     out.fact(&serde_json::json!({
-        "origin": done.origin, "entries": done.entries, "root": done.root, "file": args.to,
+        "origin": done.origin, "entries": done.entries, "root": done.root, "file": shown(&args.to),
     }));
     Ok(Exit::Ok)
 }
@@ -45,24 +45,29 @@ pub(super) fn backup(cli: &Cli, args: &BackupArgs, out: &Output) -> anyhow::Resu
 pub(super) fn restore(cli: &Cli, args: &RestoreArgs, out: &Output) -> anyhow::Result<Exit> {
     let data = cli.data.as_ref().context("name the folder to restore to: --data DIR; it must be new or empty")?;
     let from = args.from.as_ref().or(args.file.as_ref()).context("name the copy to read, or - for standard input")?;
-    let done = if from == Path::new("-") {
+    let copy = if from == Path::new("-") {
         let stdin = std::io::stdin();
         anyhow::ensure!(!stdin.is_terminal(), "a copy is no text to type: … | evidenced restore --from -");
-        store::restore(&mut stdin.lock(), data)
+        Restoring::unpack(&mut stdin.lock(), data)?
     } else {
         let mut file = std::fs::File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
-        store::restore(&mut file, data)
+        Restoring::unpack(&mut file, data)?
     };
-    let done = done.context("nothing can be relied on in the folder to restore to")?;
     let data_key = match cli.config {
         Some(_) => app::data_key(&load(cli, out)?.settings)?,
         None => None,
     };
-    let problems = if args.verify { problems(data, data_key.as_ref())? } else { Vec::new() };
+    let problems = if args.verify { problems(&copy.folder(), data_key.as_ref())? } else { Vec::new() };
     for problem in &problems {
         out.line(format!("invalid: {problem}"));
     }
-    anyhow::ensure!(problems.is_empty(), "the copy does not verify; what was restored is not to be relied on");
+    anyhow::ensure!(
+        problems.is_empty(),
+        "the copy does not verify, and nothing of it was kept in {}: take another one; to look at this one, restore it \
+         without --verify",
+        data.display()
+    );
+    let done = copy.keep()?;
     let verified = if args.verify { ", and verified" } else { "; verify it: evidenced verify" };
     out.line(format!("restored   {} entries of {}{verified}", done.entries, done.origin));
     out.line("next       if its guard (guard_dir) remembers no more than this, put keys/ledger.seed back and start the daemon;");
@@ -70,7 +75,7 @@ pub(super) fn restore(cli: &Cli, args: &RestoreArgs, out: &Output) -> anyhow::Re
         "           if it remembers more, or is lost too: evidenced ledger close --because '…' begins the continuation",
     );
     out.fact(&serde_json::json!({
-        "origin": done.origin, "entries": done.entries, "root": done.root, "data": data, "verified": args.verify,
+        "origin": done.origin, "entries": done.entries, "root": done.root, "data": shown(data), "verified": args.verify,
     }));
     Ok(Exit::Ok)
 }
@@ -83,7 +88,7 @@ fn problems(data: &Path, data_key: Option<&DataKey>) -> anyhow::Result<Vec<Strin
     let options = VerifyOptions { bodies: Some(layout.bodies()), keys, ..VerifyOptions::default() };
     let report = ledger::verify(&layout.ledger(), &options, &mut |_| {});
     let mut found: Vec<String> =
-        report.problems.iter().map(|problem| format!("{}: {}", problem.file.display(), problem.what)).collect();
+        report.problems.iter().map(|problem| format!("{}: {}", within(&problem.file, data), problem.what)).collect();
     if found.is_empty() && report.level < Level::Signed {
         found.push("it is signed by no key that it names".to_owned());
     }
@@ -99,4 +104,9 @@ fn problems(data: &Path, data_key: Option<&DataKey>) -> anyhow::Result<Vec<Strin
         );
     }
     Ok(found)
+}
+
+/// A file by its name in the copy.
+fn within(file: &Path, folder: &Path) -> String {
+    file.strip_prefix(folder).unwrap_or(file).display().to_string()
 }

@@ -9,9 +9,9 @@ use ledger::{KeyRange, KeyRing, Progress, Reader, RealDisk, SignedCheckpoint};
 
 use super::Exit;
 use super::args::{Cli, LedgerArgs, LedgerCommand};
-use super::output::{Output, Tone};
+use super::output::{Output, Tone, shown};
 use super::read::{data_dir, load, settings_path};
-use crate::app;
+use crate::app::{self, BadDisk};
 use crate::config::Settings;
 
 /// `evidenced ledger …`
@@ -20,7 +20,7 @@ pub(super) fn ledger(cli: &Cli, args: &LedgerArgs, out: &Output) -> anyhow::Resu
         LedgerCommand::Key => print_keys(&reader(cli, out)?, out),
         LedgerCommand::Policy => print_policy(&reader(cli, out)?, out),
         LedgerCommand::RotateKey => rotate_key(cli, out),
-        LedgerCommand::Close { because } => close(cli, because, out),
+        LedgerCommand::Close { because, yes } => close(cli, because, *yes, out),
         LedgerCommand::Rewrap { key } => rewrap(cli, key.as_deref(), out),
         LedgerCommand::Export { tiles } => export(&reader(cli, out)?, tiles, out),
     }
@@ -48,7 +48,7 @@ pub(super) fn write_proof(cli: &Cli, entry: u64, file: &Path, out: &Output) -> a
     out.line(format!("entry      #{entry}, byte for byte what was hashed: {}", file.display()));
     out.line(format!("proof      that it is in the ledger of {size} entries: {}", beside.display()));
     out.line("check      any reader of C2SP tlog-proof, with the key that `evidenced ledger key` prints");
-    out.fact(&serde_json::json!({ "entry": entry, "size": size, "file": file, "proof": beside }));
+    out.fact(&serde_json::json!({ "entry": entry, "size": size, "file": shown(file), "proof": shown(&beside) }));
     Ok(Exit::Ok)
 }
 
@@ -145,12 +145,17 @@ fn rotate_key(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
+fn close(cli: &Cli, because: &str, yes: bool, out: &Output) -> anyhow::Result<Exit> {
     let settings = match cli.config.is_some() || settings_path(cli).exists() {
         true => load(cli, out)?.settings,
         false => Settings::default(),
     };
     let data = data_dir(cli, Some(&settings));
+    // One that opens as it should could go on, and nobody needs another. What broke off a closing was meant already.
+    let begun = store::Layout::new(&data).closing().exists();
+    if !yes && !begun && !because.trim().is_empty() && app::open_store(&data, &settings, &BadDisk::default()).is_ok() {
+        confirm(&data, out)?;
+    }
     let closed = app::close(&data, &settings, because)?;
     let before = &closed.continues;
     let aside = store::Layout::new(&data).closed(before.epoch);
@@ -158,6 +163,10 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
         "closed     {} at {} entries, {} of them missing",
         before.origin, before.known.size, before.missing
     ));
+    if before.unremembered {
+        let what = "unknown    whether more came after them: no high-water mark (guard) of it is left";
+        out.line(out.toned(Tone::Unseen, what));
+    }
     out.line(format!("kept       {}; verify it there: evidenced verify {}", aside.display(), aside.display()));
     out.line(format!("ledger     {} in {}", closed.origin, data.display()));
     out.line(format!("key        {}", closed.key));
@@ -165,7 +174,10 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
     let unread = match &closed.holds {
         Ok(holds) => {
             holds.iter().for_each(|hold| out.line(format!("held       the legal hold goes on as #{hold}")));
-            (before.missing > 0).then(|| format!("{} entries are missing", before.missing))
+            match before.unremembered {
+                true => Some("what came after its last entry here cannot be counted".to_owned()),
+                false => (before.missing > 0).then(|| format!("{} entries are missing", before.missing)),
+            }
         }
         Err(why) => Some(why.clone()),
     };
@@ -178,10 +190,24 @@ fn close(cli: &Cli, because: &str, out: &Output) -> anyhow::Result<Exit> {
         out.line(out.toned(Tone::Bad, what));
     }
     out.fact(&serde_json::json!({
-        "holds": closed.holds.as_ref().ok(), "holds_unread": unread, "closed": before.origin, "entries": before.known.size, "missing": before.missing, "kept": aside,
+        "holds": closed.holds.as_ref().ok(), "holds_unread": unread, "closed": before.origin, "entries": before.known.size, "missing": before.missing, "unremembered": before.unremembered, "kept": shown(&aside),
         "origin": closed.origin, "key": closed.key, "because": before.because,
     }));
     Ok(Exit::Ok)
+}
+
+/// Asks whoever sits there; without anybody, `--yes` is needed.
+fn confirm(data: &Path, out: &Output) -> anyhow::Result<()> {
+    let whole = format!("nothing is wrong with the ledger in {}: it can go on as it is", data.display());
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        anyhow::bail!("{whole}. It was not closed, and there would be no way back; --yes says that it is meant");
+    }
+    out.note(format!("{whole}. Once it is closed there is no way back. Type close to go on:"));
+    let mut answer = String::new();
+    stdin.read_line(&mut answer)?;
+    anyhow::ensure!(answer.trim() == "close", "it was not closed");
+    Ok(())
 }
 
 /// Who may sign by the ledger's entries, and the checkpoint that was signed last.
@@ -210,7 +236,7 @@ fn export(reader: &Reader, tiles: &Path, out: &Output) -> anyhow::Result<Exit> {
     out.line("check      any reader of C2SP tlog-tiles, with the key that `evidenced ledger key` prints");
     out.fact(&serde_json::json!({
         "origin": done.checkpoint.origin, "entries": done.checkpoint.size, "root": done.checkpoint.root.to_string(),
-        "before": done.before, "written": done.written, "present": done.present, "tiles": tiles,
+        "before": done.before, "written": done.written, "present": done.present, "tiles": shown(tiles),
     }));
     Ok(Exit::Ok)
 }

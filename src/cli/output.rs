@@ -32,9 +32,9 @@ pub(super) enum Tone {
 }
 
 impl Output {
-    /// With `json`, facts are JSON objects, one per line; colour only on a terminal and without `NO_COLOR`.
+    /// With `json`, facts are JSON objects, one per line; colour only on a terminal that has it, and without `NO_COLOR`.
     pub(super) fn new(json: bool) -> Self {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = std::io::stdout().is_terminal() && crate::telemetry::colour_wanted();
         Output { json, colour }
     }
 
@@ -95,6 +95,11 @@ impl Output {
         };
         if self.colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
     }
+}
+
+/// A path, for a line of JSON: what is no text in it is shown as `�`.
+pub(super) fn shown(path: &std::path::Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// A number with its thousands apart, and what is counted: `1 call`, `1,390 calls`.

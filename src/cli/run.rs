@@ -7,7 +7,7 @@ use domain::entry::Genesis;
 
 use super::Exit;
 use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
-use super::output::Output;
+use super::output::{Output, shown};
 use super::read::{data_dir, load, settings_path};
 use crate::clock::SystemRandom;
 use crate::{app, config, serve, telemetry};
@@ -31,7 +31,7 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
     }
     let origin = app::init(&data, &settings)?;
     let key = genesis(&data, &settings)?.key;
-    out.fact(&serde_json::json!({ "data": data, "origin": origin, "verifier_key": key }));
+    out.fact(&serde_json::json!({ "data": shown(&data), "origin": origin, "verifier_key": key }));
     out.line(format!("ledger     {origin} in {}", data.display()));
     out.line(format!("key        {key}"));
     out.line("           hand this line to your auditor now: it is what they verify with, for the ledger's whole life");
@@ -62,7 +62,7 @@ fn begun(data: &Path, settings: &config::Settings, expected: Option<&str>, out: 
             data.display()
         );
     }
-    out.fact(&serde_json::json!({ "data": data, "origin": origin, "verifier_key": key }));
+    out.fact(&serde_json::json!({ "data": shown(data), "origin": origin, "verifier_key": key }));
     out.line(format!("ledger     {origin} in {}, begun before", data.display()));
     Ok(Exit::Ok)
 }

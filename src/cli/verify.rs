@@ -9,7 +9,7 @@ use ledger::{KeySource, Kind, Level, Progress, VerifyOptions};
 
 use super::Exit;
 use super::args::{self, Cli, VerifyArgs};
-use super::output::{Output, Tone};
+use super::output::{Output, Tone, shown};
 use super::read::{data_dir, load, settings_path};
 use crate::app;
 use crate::config::Settings;
@@ -34,7 +34,10 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     let guard = settings.and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     let is_package = !layout.is_initialised() && data.join("files.txt").is_file();
-    anyhow::ensure!(is_package || layout.is_initialised(), "no ledger in {}", data.display());
+    // What may not be looked at is not said to be missing: verification tells which file it is.
+    let denied = |path: &Path| path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let there = layout.is_initialised() || denied(&layout.ledger());
+    anyhow::ensure!(is_package || there, "no ledger in {}", data.display());
     let pin = args.pin.as_ref().map(|path| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         ledger::SignedCheckpoint::parse_unverified(&bytes)
@@ -84,7 +87,7 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         args::Level::Pinned => Level::Pinned,
     };
     // What the entries mean is only worth saying of entries that are what was signed.
-    let sound = report.problems.iter().all(|problem| problem.kind != Kind::Invalid);
+    let sound = !report.denied && report.problems.iter().all(|problem| problem.kind != Kind::Invalid);
     let meaning = || -> Result<Meaning, store::ReadError> {
         let (offline, _) = store::Offline::open_even_sealed(&data, data_key.as_ref())?;
         meaning_of(&offline, &trust)
@@ -127,6 +130,12 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
     }
     if report.more_problems > 0 {
         out.line(format!("           and {} more, which are not listed", report.more_problems));
+    }
+    if report.denied {
+        let what =
+            "unseen     what you may not read was not looked at, and nothing is said of it: verify as the owner of the";
+        out.line(out.toned(Tone::Unseen, what));
+        out.line("           data, or have a copy made by whoever is (evidenced backup) and verify that");
     }
     if sound {
         print_meaning(&meaning, unread.as_deref(), out);
@@ -171,10 +180,10 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         })).collect::<Vec<_>>(), "level": level.as_str(),
         "anchored": outside.is_anchored(), "exit": code, "meaning": meaning, "unread": unread,
         "problems": report.problems.iter().map(|problem| serde_json::json!({
-            "kind": problem.kind.as_str(), "file": problem.file, "offset": problem.offset, "entry": problem.entry,
+            "kind": problem.kind.as_str(), "file": shown(&problem.file), "offset": problem.offset, "entry": problem.entry,
             "what": problem.what, "more": problem.more,
         })).collect::<Vec<_>>(),
-        "more_problems": report.more_problems,
+        "more_problems": report.more_problems, "denied": report.denied,
     }));
     Ok(Exit::Verify(code))
 }
@@ -325,6 +334,10 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
             "continues  {origin}, closed at {size} entries of which {missing} are missing: {}",
             before.because
         ));
+        if before.unremembered {
+            let what = "           whether more came after them nobody knows: no high-water mark of it was left";
+            out.line(out.toned(Tone::Unseen, what));
+        }
     }
     let [collected, partial, failed, missed] = meaning.slots;
     let all: u64 = meaning.slots.iter().sum();

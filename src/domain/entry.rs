@@ -180,6 +180,10 @@ pub struct Continues {
     pub checkpoint: Option<String>,
     /// How many entries are known to have been, and are not here.
     pub missing: u64,
+    /// No high-water mark was left beside the ledger: entries that came after `known` cannot be counted. Said only where it
+    /// is so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unremembered: bool,
     /// Why it was closed, in the words of whoever closed it.
     pub because: String,
 }

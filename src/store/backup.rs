@@ -1,4 +1,4 @@
-//! A consistent copy of a data directory as one tar stream, beside a running daemon; and back.
+//! A consistent copy of a data directory as one tar stream, beside a running daemon. `restore.rs` reads it back.
 //!
 //! What is not in it: the signing key, so that a stolen copy signs nothing; the guard, so that an old copy is not believed;
 //! the index and the files of the anchors, which are made again. The data key is in it where it lies in the folder of keys:
@@ -6,12 +6,12 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use ledger::{Part, SnapshotError, snapshot};
 use serde::{Deserialize, Serialize};
-use tar::{Archive, Builder, EntryType, Header};
+use tar::{Builder, EntryType, Header};
 
 use crate::layout::Layout;
 
@@ -28,7 +28,7 @@ pub struct Backup {
     pub root: String,
 }
 
-/// No copy was made, or none was read back.
+/// No copy was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// There is no ledger.
@@ -38,10 +38,10 @@ pub enum BackupError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// There is something where it should go.
-    #[error("{0} is there already and is not empty; nothing was changed")]
-    NotEmpty(PathBuf),
-    /// It is not a copy that this program made.
-    #[error("not a backup of evidenced: {0}")]
+    #[error("{0} is there already; nothing was changed: name another file")]
+    Exists(PathBuf),
+    /// What it holds cannot be written down.
+    #[error("the copy cannot be described: {0}")]
     Form(String),
     /// A file.
     #[error("{}", path.display())]
@@ -54,8 +54,10 @@ pub enum BackupError {
     },
 }
 
-const ABOUT: &str = "evidenced-backup.json";
-const VERSION: u32 = 1;
+/// The name of the first file, which is a [`Backup`].
+pub(crate) const ABOUT: &str = "evidenced-backup.json";
+/// The version of this form.
+pub(crate) const VERSION: u32 = 1;
 
 fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
     move |source| BackupError::Io { path: path.to_owned(), source }
@@ -65,7 +67,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
 pub fn backup_to(data: &Path, file: &Path) -> Result<Backup, BackupError> {
     let part = file.with_file_name(format!("{}.part", file.file_name().unwrap_or_default().to_string_lossy()));
     if file.exists() {
-        return Err(BackupError::NotEmpty(file.to_owned()));
+        return Err(BackupError::Exists(file.to_owned()));
     }
     let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
     let mut out = io::BufWriter::new(opened.map_err(at(&part))?);
@@ -152,56 +154,4 @@ fn put(tar: &mut Builder<&mut dyn Write>, name: &Path, part: Part) -> Result<(),
             if head.limit() > 0 { Err(at(&path)(io::ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
         }
     }
-}
-
-/// Reads a copy back into a data directory that is missing or empty. It is not verified here.
-pub fn restore(from: &mut dyn Read, data: &Path) -> Result<Backup, BackupError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(at(data))?;
-    let mut there = fs::read_dir(data).map_err(at(data))?.filter_map(Result::ok);
-    if there.any(|entry| entry.file_name() != "lost+found") {
-        return Err(BackupError::NotEmpty(data.to_owned()));
-    }
-    let form = |e: io::Error| BackupError::Form(e.to_string());
-    let mut archive = Archive::new(from);
-    let mut about: Option<Backup> = None;
-    for entry in archive.entries().map_err(form)? {
-        let mut entry = entry.map_err(form)?;
-        let name = entry.path().map_err(form)?.into_owned();
-        if about.is_none() {
-            let mut text = String::new();
-            entry.by_ref().take(4096).read_to_string(&mut text).map_err(form)?;
-            let read: Option<Backup> = serde_json::from_str(&text).ok().filter(|_| name == Path::new(ABOUT));
-            let read = read.ok_or_else(|| BackupError::Form(format!("it does not begin with {ABOUT}")))?;
-            if read.v != VERSION {
-                return Err(BackupError::Form(format!("it has version {}, and {VERSION} is understood", read.v)));
-            }
-            about = Some(read);
-            continue;
-        }
-        let plain = name.components().all(|part| matches!(part, Component::Normal(_)));
-        let ours = ["ledger", "body", "keys", "closed"].iter().any(|folder| name.starts_with(folder));
-        if !plain || !ours {
-            return Err(BackupError::Form(format!("it holds {}", name.display())));
-        }
-        let to = data.join(&name);
-        let folder = to.parent().unwrap_or(data);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
-        match entry.header().entry_type() {
-            EntryType::Regular => {
-                let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
-                let mut file = file.map_err(at(&to))?;
-                io::copy(&mut entry, &mut file).and_then(|_| file.sync_all()).map_err(at(&to))?;
-            }
-            EntryType::Symlink => {
-                let target = entry.link_name().map_err(form)?.unwrap_or_default().into_owned();
-                let inside = ["body", "keys"].iter().any(|shared| target == Path::new("../..").join(shared));
-                if !inside || name.components().count() != 3 {
-                    return Err(BackupError::Form(format!("{} leads to {}", name.display(), target.display())));
-                }
-                std::os::unix::fs::symlink(&target, &to).map_err(at(&to))?;
-            }
-            other => return Err(BackupError::Form(format!("{} is of kind {other:?}", name.display()))),
-        }
-    }
-    about.ok_or_else(|| BackupError::Form("it is empty".to_owned()))
 }

@@ -113,8 +113,10 @@ fn plan(options: &Options, layout: &Layout, places: &GuardPlaces, because: &str)
     let head = reader.head().ok().flatten();
     let dirs = std::iter::once(&places.guard).chain(&places.copies);
     let marks = dirs.filter_map(|dir| high_water(dir).ok()).filter(|mark| mark.origin == genesis.origin);
+    let marks: Vec<Checkpoint> = marks.collect();
+    let unremembered = marks.is_empty();
     let here = head.as_ref().map(|head| head.checkpoint.clone());
-    let known: Option<Checkpoint> = marks.chain(here.clone()).max_by_key(|mark| mark.size);
+    let known = marks.into_iter().chain(here.clone()).max_by_key(|mark| mark.size);
     let known = known.ok_or("nothing here remembers how long the ledger was")?;
     let size = here.map_or(0, |here| here.size);
     let epoch = genesis.continues.as_ref().map_or(1, |before| before.epoch + 1);
@@ -123,6 +125,7 @@ fn plan(options: &Options, layout: &Layout, places: &GuardPlaces, because: &str)
         origin: genesis.origin.clone(),
         epoch,
         missing: known.size.saturating_sub(size),
+        unremembered,
         known: TreeHead { size: known.size, root: hex::encode(known.root.0) },
         checkpoint: head.map(|head| head.note),
         because: because.trim().to_owned(),

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// closed/       ledgers that were ended, by number; the one in `ledger/` continues the last of them
 /// index/        rebuildable; may be deleted while nothing runs
 /// scrub         how far everything was read again; without it that begins anew
+/// beginning     while a ledger is being begun: what lies beside it is not one yet
+/// restoring/    while a copy is read back: all of it, until it is put in its place
 /// control.sock  for commands beside a running daemon
 /// ```
 #[derive(Clone, Debug)]
@@ -86,6 +88,16 @@ impl Layout {
         self.data.join("closed").join(epoch.to_string())
     }
 
+    /// There while a ledger is being begun.
+    pub fn beginning(&self) -> PathBuf {
+        self.data.join("beginning")
+    }
+
+    /// What a copy holds, while it is read back.
+    pub fn restoring(&self) -> PathBuf {
+        self.data.join("restoring")
+    }
+
     /// What is being done while a ledger is closed.
     pub fn closing(&self) -> PathBuf {
         self.data.join("closing.json")
@@ -106,8 +118,8 @@ impl Layout {
         self.data.join("control.sock")
     }
 
-    /// Whether a ledger was ever begun here.
+    /// Whether a ledger was ever begun here. One whose beginning was broken off is none.
     pub fn is_initialised(&self) -> bool {
-        self.ledger().is_dir()
+        self.ledger().is_dir() && !self.beginning().exists()
     }
 }

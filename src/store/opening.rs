@@ -87,6 +87,9 @@ pub enum InitError {
     /// There is something there that is not ours.
     #[error("{0} is not empty and not a data directory of evidenced; nothing was changed")]
     NotEmpty(PathBuf),
+    /// A copy was being read back, and that did not come to its end.
+    #[error("a copy was being restored to {0}, and that was broken off: do it again; nothing was changed")]
+    Restoring(PathBuf),
     /// The disk, or the system's random numbers.
     #[error("cannot make the data directory {path}")]
     Failed {

@@ -7,20 +7,16 @@
 //! A failure after which the state is not known ends the writer for good: every later call gets the reason, and the
 //! daemon exits so that a fresh start recovers by the normal path.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use domain::entry::{Entry, Fact, GREATEST_SIZE, Genesis, VERSION};
+use domain::entry::{Entry, Fact, GREATEST_SIZE, VERSION};
 use domain::{BodyId, Pseudonym, ResourceKey, StreamId, Timestamp, in_full};
-use ledger::{AppendError, Bodies, KeyId, Log, Progress, Reader, SigningKey};
+use ledger::{AppendError, KeyId, Log, Progress, Reader};
 
 use crate::bodies::{BodyStore, Fresh};
 use crate::index::{Index, IndexError};
-use crate::keys::write_secret;
 use crate::layout::Layout;
 use crate::open_index::{Sources, open_index, rebuild_index};
 use crate::pace::Pace;
@@ -76,46 +72,6 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 
 impl Store {
-    /// Begins a ledger called `origin` in an empty or missing data directory.
-    pub fn init(options: &Options, origin: &str, program: &str) -> Result<(), InitError> {
-        let layout = Layout::new(&options.data);
-        if layout.is_initialised() {
-            return Err(InitError::Exists(options.data.clone()));
-        }
-        let begin = || -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.data())?;
-            // A fresh volume may hold lost+found; anything else is somebody's.
-            let foreign = |entry: io::Result<fs::DirEntry>| entry.map(|e| e.file_name() != "lost+found");
-            if fs::read_dir(layout.data())?.map(foreign).collect::<Result<Vec<_>, _>>()?.contains(&true) {
-                return Ok(false);
-            }
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.keys())?;
-            let seed = options.random.bytes()?;
-            write_secret(&layout.signing_key(), &seed)?;
-            let data_key = data_key::make(&layout, options.data_key.as_ref(), options.random.as_ref())?;
-            Subjects::create(&options.disk, &layout, &data_key)?;
-            drop(Bodies::open(options.disk.clone(), &layout.bodies())?);
-            fs::File::open(layout.keys())?.sync_all()?;
-            let signer = SigningKey::from_seed(origin, &seed)?;
-            let genesis = Genesis {
-                origin: origin.to_owned(),
-                key: signer.verifier().to_string(),
-                program: program.to_owned(),
-                continues: None,
-            };
-            let entry = Entry { v: VERSION, at: options.clock.now(), fact: Fact::Genesis(genesis) };
-            let bytes = crate::record::canonical(&entry)?;
-            let guard = options.guard_places();
-            drop(Log::create(options.disk.clone(), &layout.ledger(), guard, signer, bytes.as_bytes())?);
-            Ok(true)
-        };
-        match begin() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(InitError::NotEmpty(options.data.clone())),
-            Err(source) => Err(InitError::Failed { path: options.data.clone(), source }),
-        }
-    }
-
     /// Opens the store: recovers the ledger, reads what the packs hold, brings the index up to date or builds it again.
     pub fn open(options: Options) -> Result<(Store, Recovered), OpenError> {
         Store::open_telling(options, &mut |_| {})

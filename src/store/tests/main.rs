@@ -1,9 +1,11 @@
 //! What the store promises, through its public door.
 #![allow(clippy::unwrap_used, reason = "test code, helpers included")]
 
+mod birth;
 mod epoch;
 mod erase;
 mod raw;
+mod restore;
 mod retention;
 mod scrub;
 
