@@ -213,18 +213,12 @@ fn invariant_13_every_package_verifies_with_python_openssl_and_coreutils_alone()
     let (code, said) = script(&["--key", &key, "--digest", &made.digest]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("6 collected, 0 partial, 0 failed, 3 missed"), "{said}");
-    assert_eq!(said, {
-        let asked = verifier::Asked {
-            keys: Some(vec![ledger.key()]),
-            digest: Some(made.digest.clone()),
-            ..verifier::Asked::default()
-        };
-        let words = verify(&out, &asked).words(Level::Signed);
-        // Python writes lists as it writes them.
-        words
-            .replace("controls   iso27001-2022/A.8.5", "controls   ['iso27001-2022/A.8.5']")
-            .replace("streams    keycloak:acme/realm", "streams    ['keycloak:acme/realm']")
-    });
+    let asked = verifier::Asked {
+        keys: Some(vec![ledger.key()]),
+        digest: Some(made.digest.clone()),
+        ..verifier::Asked::default()
+    };
+    assert_eq!(said, verify(&out, &asked).words(Level::Signed), "both say it in the same words");
     assert_eq!(script(&["--require", "anchored"]).0, 20);
     assert_eq!(script(&["--require", "pinned"]).0, 20);
     assert_eq!(script(&["--key", "nonsense"]).0, 2);

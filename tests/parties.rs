@@ -23,6 +23,7 @@ mod gate;
 mod github;
 mod moto;
 mod postures;
+mod readers;
 mod secrets;
 mod telemetry;
 mod tlog;

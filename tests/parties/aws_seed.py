@@ -7,6 +7,8 @@ for every other command what was done. Everything else goes to standard error.
     aws_seed.py drift admin-attached         (AdministratorAccess to a user)
     aws_seed.py undo admin-attached
     aws_seed.py grant permissions.json       (the reader may do this and nothing else; also on standard input: -)
+    aws_seed.py attach iam-policy.json       (the reader has this policy, as it stands, and no other)
+    aws_seed.py stack cloudformation.yaml TrustedPrincipal=arn:… …       (as a stack; prints what it puts out)
     aws_seed.py fault '[{"action": "iam:*", "kind": "throttle", "every": 5}]'    ([] ends them; see moto_server.py)
     aws_seed.py forget-report                (the next credential report is a new one)
     aws_seed.py calls                        (what the reader asked since last time)
@@ -66,8 +68,11 @@ class Party:
 
     def __init__(self, url, account):
         self.url, self.account = url.rstrip("/"), account
-        self.iam = boto3.client(
-            "iam", region_name="us-east-1", endpoint_url=self.url, aws_access_key_id=f"AKIA{account}",
+        self.iam = self.client("iam")
+
+    def client(self, service):
+        return boto3.client(
+            service, region_name="us-east-1", endpoint_url=self.url, aws_access_key_id=f"AKIA{self.account}",
             aws_secret_access_key="seeder", config=botocore.config.Config(retries={"max_attempts": 0}))
 
     def order(self, method, what, body=None):
@@ -311,6 +316,31 @@ def actions_of(path):
     return [action for one in found for action in (one if isinstance(one, list) else [one])]
 
 
+def attach(iam, path):
+    """The reader gets a policy document as it stands; AWS, and moto like it, refuses one that is no policy."""
+    with open(path, encoding="utf-8") as file:
+        iam.put_user_policy(UserName=READER, PolicyName="read", PolicyDocument=file.read())
+    return {"policies": iam.list_user_policies(UserName=READER)["PolicyNames"]}
+
+
+def stack(party, path, parameters):
+    """Makes what a CloudFormation template says; gives its outputs, and the policies of the roles in it."""
+    cloudformation = party.client("cloudformation")
+    values = [dict(zip(("ParameterKey", "ParameterValue"), one.split("=", 1))) for one in parameters]
+    with open(path, encoding="utf-8") as file:
+        cloudformation.create_stack(
+            StackName="reader", TemplateBody=file.read(), Parameters=values, Capabilities=["CAPABILITY_NAMED_IAM"])
+    made = cloudformation.describe_stacks(StackName="reader")["Stacks"][0]
+    said = {one["OutputKey"]: one["OutputValue"] for one in made.get("Outputs", [])}
+    policies = {}
+    for one in cloudformation.list_stack_resources(StackName="reader")["StackResourceSummaries"]:
+        if one["ResourceType"] == "AWS::IAM::Role":
+            role = one["PhysicalResourceId"]
+            for name in party.iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                policies[name] = party.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    return {"status": made["StackStatus"], "outputs": said, "policies": policies}
+
+
 def seed(party, options):
     party.order("PUT", "")
     made = Organisation(party, options.posture, options.users)
@@ -348,6 +378,10 @@ def main():
     for name in ("drift", "undo"):
         commands.add_parser(name).add_argument("name")
     commands.add_parser("grant").add_argument("file")
+    commands.add_parser("attach").add_argument("file")
+    stacking = commands.add_parser("stack")
+    stacking.add_argument("file")
+    stacking.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
     commands.add_parser("fault").add_argument("faults", type=json.loads)
     commands.add_parser("forget-report")
     commands.add_parser("calls")
@@ -362,6 +396,10 @@ def main():
             actions = actions_of(options.file)
             may(party.iam, actions)
             said = {"granted": actions}
+        case "attach":
+            said = attach(party.iam, options.file)
+        case "stack":
+            said = stack(party, options.file, options.parameters)
         case "fault":
             said = party.order("PUT", "faults", options.faults)
         case "forget-report":

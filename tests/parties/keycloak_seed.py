@@ -9,6 +9,7 @@ other command what was changed, by whom and when. Everything else goes to standa
     keycloak_seed.py undo brute-force-off --as dora
     keycloak_seed.py revoke view-events view-users        (of the reader's service account)
     keycloak_seed.py grant view-events
+    keycloak_seed.py import reader.json                   (takes the place of the reader; prints its secret)
     keycloak_seed.py rotate-secret
     keycloak_seed.py add-user max | delete-user max
     keycloak_seed.py lifespan 20                          (seconds a reader's token lives; 0: the realm's own)
@@ -481,6 +482,18 @@ def rotate_secret(master, options):
     return {"reader_secret": master.call("POST", f"{base}/clients/{uuid}/client-secret")["value"]}
 
 
+def partial_import(master, options):
+    """As Realm settings > Action > Partial import does it, of a realm that has no such client yet."""
+    base = f"/admin/realms/{options.realm}"
+    master.call("DELETE", f"{base}/clients/{client_uuid(master, base, READER)}")
+    with open(options.file, encoding="utf-8") as file:
+        done = master.call("POST", f"{base}/partialImport", json.load(file))
+    uuid = client_uuid(master, base, READER)
+    secret = master.call("GET", f"{base}/clients/{uuid}/client-secret")["value"]
+    return {"added": done["added"], "client_id": READER, "client_secret": secret,
+            "roles": reader_roles(master, base, [], "POST")["reader_roles"]}
+
+
 def lifespan(master, options):
     base = f"/admin/realms/{options.realm}"
     uuid = client_uuid(master, base, READER)
@@ -513,6 +526,7 @@ def main():
         command(name, "roles of the reader's service account").add_argument("roles", nargs="+")
     for name in ("add-user", "delete-user"):
         command(name, "a person without rights").add_argument("username")
+    command("import", "a document that makes the reader, in its place").add_argument("file")
     command("rotate-secret", "give the reader's client a new secret")
     command("lifespan", "seconds that a reader's token lives").add_argument("seconds", type=int)
     command("delete", "delete the realm")
@@ -528,6 +542,7 @@ def main():
         "add-user": lambda: master.call("POST", f"{base}/users", person(options.username, "password"))
         or {"added": options.username, "id": user_id(master, base, options.username)},
         "delete-user": lambda: remove_user(master, base, options.username) or {"deleted": options.username},
+        "import": lambda: partial_import(master, options),
         "rotate-secret": lambda: rotate_secret(master, options),
         "lifespan": lambda: lifespan(master, options),
         "delete": lambda: master.call("DELETE", base) or {"deleted": options.realm},

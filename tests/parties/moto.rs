@@ -30,9 +30,9 @@ const ACCESS_CHECKS: &[&str] = &[
 const DRIFT: &str = "aws.iam.admin_principals.limited";
 
 /// An account on moto that a test has for itself.
-struct Account {
+pub(super) struct Account {
     url: String,
-    number: &'static str,
+    pub(super) number: &'static str,
     truth: Truth,
 }
 
@@ -50,21 +50,33 @@ struct Truth {
 struct Reader {
     access_key_id: String,
     secret_access_key: String,
+    arn: String,
     role_arn: String,
     external_id: String,
 }
 
 impl Account {
     /// Makes the account `number` anew.
-    fn seed(number: &'static str, posture: &str, more: &[&str]) -> Account {
+    pub(super) fn seed(number: &'static str, posture: &str, more: &[&str]) -> Account {
         let url = needed("MOTO_URL");
         let made = script(&url, number, &[&["seed", "--posture", posture], more].concat(), None);
         Account { url, number, truth: serde_json::from_value(made).unwrap() }
     }
 
     /// Has the script do something to the account; gives what it says about it.
-    fn play(&self, what: &[&str]) -> Value {
+    pub(super) fn play(&self, what: &[&str]) -> Value {
         script(&self.url, self.number, what, None)
+    }
+
+    /// Lets the reader do these actions and nothing else.
+    pub(super) fn grant(&self, actions: &[&str]) {
+        let policy = json!({"Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]});
+        script(&self.url, self.number, &["grant", "-"], Some(&policy.to_string()));
+    }
+
+    /// ARN of the user that the daemon signs in as.
+    pub(super) fn caller(&self) -> &str {
+        &self.truth.reader.arn
     }
 
     /// From now on these faults are played: see tests/parties/moto_server.py.
@@ -79,7 +91,7 @@ impl Account {
     }
 
     /// Settings of a daemon that watches the account, and collects at its start and then only when it is asked to.
-    fn watched(&self) -> Setup {
+    pub(super) fn watched(&self) -> Setup {
         self.watched_at(&self.url)
     }
 
@@ -347,8 +359,7 @@ fn party_moto_the_permissions_printed_are_those_of_the_calls_made_and_enough() {
 fn party_moto_accounts_are_read_through_a_role_each_and_one_that_cannot_be_reached_is_listed() {
     let hub = Account::seed("444455556666", "good", &[]);
     let gate = Gate::to(&hub.url);
-    let policy = json!({"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]});
-    script(&hub.url, hub.number, &["grant", "-"], Some(&policy.to_string()));
+    hub.grant(&["sts:AssumeRole"]);
     let (open, closed) = (Account::seed("100000000011", "mixed", &[]), Account::seed("100000000012", "mixed", &[]));
     let role = |account: &Account, external_id: &str| {
         format!(

@@ -12,6 +12,7 @@ caller's access key says which one, and no account sees another. moto answers; t
 - gives ListUsers, ListGroups and GetAccountAuthorizationDetails their second pages, and the last of them only those of
   AWS's own policies that are in use (https://github.com/joshlarsen/aws-recon/issues/21);
 - keeps the seeds of second factors out of ListVirtualMFADevices;
+- keeps the policies of a role that a CloudFormation template makes as JSON;
 - sets ages, which no AWS call can set;
 - turns what moto cannot do (a page of HTML) into AWS-shaped errors;
 - plays faults: denied, throttled, unavailable, cut, slow.
@@ -64,7 +65,7 @@ import werkzeug.serving
 from moto.core.responses import ActionResult
 from moto.core.serialize import never_return, url_encode
 from moto.iam.exceptions import ReportNotPresentException, ValidationError
-from moto.iam.models import AccessKeyLastUsed, ManagedPolicy, iam_backends
+from moto.iam.models import AccessKeyLastUsed, ManagedPolicy, Role, iam_backends
 from moto.iam.responses import IamResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.sts.models import sts_backends
@@ -239,6 +240,10 @@ ManagedPolicy.policy_name = property(lambda policy: policy.name)
 ManagedPolicy.policy_id = property(lambda policy: policy.id)
 IamResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER[
     "GetAccountAuthorizationDetailsResponse.RoleDetailList.RoleDetail.AssumeRolePolicyDocument"] = url_encode
+# A role that a CloudFormation template makes has its policies as objects; AWS keeps every policy as the JSON that it is.
+put_policy = Role.put_policy
+Role.put_policy = lambda role, name, document: put_policy(
+    role, name, document if isinstance(document, str) else json.dumps(document))
 # The seed of a second factor leaves AWS once, when the device is made.
 for secret in ("Base32StringSeed", "QRCodePNG"):
     path = f"ListVirtualMFADevicesResponse.VirtualMFADevices.VirtualMFADevice.{secret}"
