@@ -32,7 +32,8 @@ class Story:
         self.folder = self.work / "typed"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        (self.folder / "deploy").symlink_to(REPOSITORY / "deploy")
+        # A copy: what the guide asks its reader to change is changed there.
+        shutil.copytree(REPOSITORY / "deploy", self.folder / "deploy")
         self.guide = Guide((REPOSITORY / "deploy" / "README.md").read_text(), self.folder)
         self.guide.done.add("Image")
 
@@ -596,6 +597,50 @@ class Story:
             f"the same ledger goes on, {before} to {after} entries, under the same key; left of the release: {left or 'the claims'}",
         )
 
+    def without_helm(self):
+        """The same ledger goes on under the objects of deploy/kustomize, which are changed as the guide says."""
+        before = self.verified()[1]["entries"]
+        self.guide.follow("Remove")
+        wait("the pod is gone", 90, lambda: run("kubectl", "-n", NS, "get", "pod", POD, check=False).returncode != 0)
+        folder = self.folder / "deploy" / "kustomize"
+        given = self.values()
+        fixed = {
+            "data": "/var/lib/evidenced/data",
+            "guard_dir": "/var/lib/evidenced-guard",
+            "health": {"listen": "0.0.0.0:8462"},
+            "log": {"format": "json"},
+        }
+        (folder / "evidenced.yaml").write_text(json.dumps(given["settings"] | fixed))
+        operations = []
+        for kind, name, path in (
+            ("secret", "aws", "/run/secrets/aws"),
+            ("secret", "hook", "/run/secrets/hook"),
+            ("configMap", "private-ca", "/etc/evidenced/private-ca"),
+        ):
+            what = {"secret": {"secretName": name}} if kind == "secret" else {"configMap": {"name": name}}
+            mount = {"name": name, "mountPath": path, "readOnly": True}
+            spec = "/spec/template/spec"
+            operations.append({"op": "add", "path": f"{spec}/volumes/-", "value": {"name": name, **what}})
+            for container in ("initContainers/0", "containers/0"):
+                operations.append({"op": "add", "path": f"{spec}/{container}/volumeMounts/-", "value": mount})
+        patch = {"target": {"kind": "StatefulSet", "name": "evidenced"}, "patch": json.dumps(operations)}
+        text = (folder / "kustomization.yaml").read_text()
+        text = text.replace("newName: registry.example.com/evidenced", "newName: localhost/evidenced")
+        (folder / "kustomization.yaml").write_text(f"{text}patches: {json.dumps([patch])}\n")
+        self.guide.follow("Without Helm")
+        wait("all collected", 120, self.all_collected)
+        code, report = self.verified("--key", self.key)
+        after = report["entries"]
+        run("kubectl", "delete", "--wait", "-k", "deploy/kustomize", cwd=self.folder)
+        wait("the pod is gone", 90, lambda: run("kubectl", "-n", NS, "get", "pod", POD, check=False).returncode != 0)
+        self.table.row(
+            "without Helm",
+            code == 0 and after > before,
+            f"kubectl apply -k after an uninstallation: the same ledger goes on, {before} to {after} entries",
+        )
+        self.write_values(self.values(self.key))
+        self.guide.follow("Install")
+
     def other_volume(self):
         """An empty volume does not begin a second ledger once the key is in the values."""
         wrong = self.values(self.key)
@@ -657,6 +702,7 @@ class Story:
                 ("ends", "deleted, killed, evicted", self.ends),
                 ("restored", "a lost volume", self.restored),
                 ("removed", "removed and installed again", self.removed),
+                ("kustomize", "without Helm", self.without_helm),
                 ("empty", "an empty volume", self.other_volume),
                 ("rights", "rights", self.rights),
             ):

@@ -46,6 +46,7 @@ fn party_helm_refuses_what_is_no_setting_and_no_value_by_its_name() {
         ("replicas=2", "replicas"),
         ("guard.enabeld=true", "enabeld"),
         ("image.repository=", "image.repository"),
+        ("ledger.key=evidenced/acme-ltd", "/ledger/key"),
     ] {
         let output = program("helm", &["template", "evidenced", CHART, "-f", VALUES, "--set", set]);
         let said = String::from_utf8_lossy(&output.stderr);
