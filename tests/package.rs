@@ -446,6 +446,12 @@ fn what_is_hidden_stays_counted_and_verifiable_and_is_nowhere_in_the_package() {
     let unknown = Asked { hide: vec!["keycloak.user.email".into()], ..usual() };
     let refused = ledger.package(&ledger.dir.path().join("none"), &unknown).unwrap_err();
     assert!(refused.to_string().contains("there is keycloak.realm"), "{refused}");
+    let misspelt = Asked { hide: vec!["keycloak.realm.brute_farce".into()], ..usual() };
+    let refused = ledger.package(&ledger.dir.path().join("none"), &misspelt).unwrap_err().to_string();
+    assert!(
+        refused.contains("no keycloak.realm here has \"brute_farce\"") && refused.contains("brute_force"),
+        "{refused}"
+    );
     assert!(!ledger.dir.path().join("none").exists() && !ledger.dir.path().join("none.unfinished").exists());
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Bodies<'a> {
     /// The types of resource that the checks speak of.
     types: BTreeSet<ResourceType>,
     hide: &'a [String],
+    /// What could be hidden of each type of which something is: the names that its rows have.
+    hideable: BTreeMap<ResourceType, BTreeSet<String>>,
     kept: Kept,
     withheld: BTreeMap<BodyId, Withheld>,
     /// Answers that are in a file, by their segments.
@@ -71,6 +73,7 @@ impl<'a> Bodies<'a> {
             checks: &selection.checks,
             types: infos.map(|info| info.kind.clone()).collect(),
             hide,
+            hideable: BTreeMap::new(),
             kept: Kept::default(),
             withheld: BTreeMap::new(),
             answers: BTreeSet::new(),
@@ -101,6 +104,9 @@ impl<'a> Bodies<'a> {
 
     /// Writes the two lists of bodies.
     pub(super) fn finish(mut self, folder: &mut Folder) -> Result<Kept, PackageError> {
+        if let Some(why) = self.hides_nothing() {
+            return Err(PackageError::Refused(why));
+        }
         let text: String = self.lines.values().map(|line| format!("{line}\n")).collect();
         folder.write("bodies.txt", text.as_bytes())?;
         let mut text = String::new();
@@ -294,13 +300,17 @@ impl<'a> Bodies<'a> {
     }
 
     /// A row in which each line stands with its salt, and a hidden one as its commitment only.
-    fn with_hidden_lines(&self, salt: &[u8; 32], bytes: &[u8], kind: &ResourceType) -> Vec<u8> {
+    fn with_hidden_lines(&mut self, salt: &[u8; 32], bytes: &[u8], kind: &ResourceType) -> Vec<u8> {
         let mut text = Vec::new();
         let mut in_fields = false;
         for (number, line) in (0..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
             in_fields = if in_fields { !line.starts_with(b"}") } else { line == b"\"fields\":{\n" };
             let salt = line_salt(salt, number);
-            if self.is_hidden(kind, in_fields, line) {
+            let name = name_of(in_fields, line);
+            if let Some(name) = &name {
+                self.hideable.entry(kind.clone()).or_default().insert(name.clone());
+            }
+            if name.is_some_and(|name| self.is_hidden(kind, &name)) {
                 text.extend_from_slice(format!("#{}", commit(&salt, line)).as_bytes());
                 text.extend_from_slice(if line.ends_with(b"\n") { b"\n" } else { b"" });
             } else {
@@ -311,18 +321,33 @@ impl<'a> Bodies<'a> {
         text
     }
 
-    /// Whether a line of a row holds what is to be hidden: a field, the name, the id in either of its two forms, and with
-    /// a whole type the words of a reason too.
-    fn is_hidden(&self, kind: &ResourceType, in_fields: bool, line: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(line);
-        let name = text.strip_prefix('"').and_then(|rest| rest.split_once("\":")).map(|(name, _)| name);
-        let name = match (name, in_fields) {
-            (Some("fields"), true) | (None, _) => return false,
-            (Some(name), true) => name,
-            (Some("id" | "resource"), false) => "id",
-            (Some(name @ ("name" | "reason")), false) => name,
-            (Some(_), false) => return false,
-        };
+    fn is_hidden(&self, kind: &ResourceType, name: &str) -> bool {
         self.hide.iter().any(|hidden| hidden == kind.as_str() || *hidden == format!("{kind}.{name}"))
+    }
+
+    /// Why what was to be hidden is a mistake: rows of its type are here, and none of them has it.
+    fn hides_nothing(&self) -> Option<String> {
+        self.hide.iter().find_map(|hidden| {
+            let (kind, names) = self.hideable.iter().find(|(kind, _)| hides(hidden, kind))?;
+            let name = hidden.strip_prefix(kind.as_str())?.strip_prefix('.')?;
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            let known = known.join(", ");
+            (!names.contains(name))
+                .then(|| format!("no {kind} here has {name:?}, so it cannot be hidden; there is {known}"))
+        })
+    }
+}
+
+/// What a line of a row holds, where that can be hidden: a field, the name, the id in either of its two forms, or the words of
+/// a reason.
+fn name_of(in_fields: bool, line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line);
+    let (name, _) = text.strip_prefix('"')?.split_once("\":")?;
+    match (name, in_fields) {
+        ("fields", true) => None,
+        (name, true) => Some(name.to_owned()),
+        ("id" | "resource", false) => Some("id".to_owned()),
+        ("name" | "reason", false) => Some(name.to_owned()),
+        (_, false) => None,
     }
 }
