@@ -10,16 +10,13 @@ use store::{Offline, Restoring};
 use super::Exit;
 use super::args::{BackupArgs, Cli, RestoreArgs};
 use super::output::{Output, shown};
-use super::read::{data_dir, load, settings_path};
+use super::read::{data_dir, load, settings_beside};
 use crate::app;
 use crate::verify::{Trust, meaning_of};
 
 /// `evidenced backup --to FILE|-`
 pub(super) fn backup(cli: &Cli, args: &BackupArgs, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match &cli.data {
-        None if cli.config.is_some() || settings_path(cli).exists() => Some(load(cli, out)?.settings),
-        _ => None,
-    };
+    let settings = settings_beside(cli, out)?;
     let data = data_dir(cli, settings.as_ref());
     if args.to == Path::new("-") {
         let stdout = std::io::stdout();

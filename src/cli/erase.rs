@@ -10,7 +10,7 @@ use web::{EraseAsked, Erased};
 use super::Exit;
 use super::args::{Cli, EraseArgs};
 use super::output::{Output, counted};
-use super::read::{data_dir, load, settings_path};
+use super::read::{data_dir, settings_beside};
 use crate::config::Settings;
 use crate::{app, erasing, serve};
 
@@ -19,11 +19,8 @@ const LISTED: usize = 20;
 
 /// `evidenced erase`
 pub(super) fn erase(cli: &Cli, args: &EraseArgs, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match cli.config.is_some() || (cli.data.is_none() && settings_path(cli).exists()) {
-        true => load(cli, out)?.settings,
-        false => Settings::default(),
-    };
-    let data = data_dir(cli, Some(&settings).filter(|_| cli.data.is_none()));
+    let settings = settings_beside(cli, out)?.unwrap_or_default();
+    let data = data_dir(cli, Some(&settings));
     let data_key = app::data_key(&settings)?;
     let open =
         || Offline::open_with(&data, data_key.as_ref()).with_context(|| format!("cannot read {}", data.display()));

@@ -9,8 +9,7 @@ use web::{HoldAsked, ReleaseAsked};
 use super::Exit;
 use super::args::{Cli, HoldArgs, ReleaseArgs};
 use super::output::{Output, counted};
-use super::read::{data_dir, load, settings_path};
-use crate::config::Settings;
+use super::read::{data_dir, settings_beside};
 use crate::{app, erasing, serve};
 
 /// `evidenced hold`
@@ -62,11 +61,8 @@ enum Holder {
 
 impl Holder {
     fn find(cli: &Cli, out: &Output) -> anyhow::Result<Holder> {
-        let settings = match cli.config.is_some() || (cli.data.is_none() && settings_path(cli).exists()) {
-            true => load(cli, out)?.settings,
-            false => Settings::default(),
-        };
-        let data = data_dir(cli, Some(&settings).filter(|_| cli.data.is_none()));
+        let settings = settings_beside(cli, out)?.unwrap_or_default();
+        let data = data_dir(cli, Some(&settings));
         let socket = Layout::new(&data).socket();
         if serve::is_answered(&socket) {
             return Ok(Holder::Daemon(socket));

@@ -10,9 +10,8 @@ use ledger::{KeyRange, KeyRing, Progress, Reader, RealDisk, SignedCheckpoint};
 use super::Exit;
 use super::args::{Cli, LedgerArgs, LedgerCommand};
 use super::output::{Output, Tone, shown};
-use super::read::{data_dir, load, settings_path};
+use super::read::{data_dir, settings_beside, settings_if_any};
 use crate::app::{self, BadDisk};
-use crate::config::Settings;
 
 /// `evidenced ledger …`
 pub(super) fn ledger(cli: &Cli, args: &LedgerArgs, out: &Output) -> anyhow::Result<Exit> {
@@ -54,10 +53,7 @@ pub(super) fn write_proof(cli: &Cli, entry: u64, file: &Path, out: &Output) -> a
 
 /// The ledger in the data directory that is meant. A directory that is named needs no settings.
 fn reader(cli: &Cli, out: &Output) -> anyhow::Result<Reader> {
-    let settings = match &cli.data {
-        None if cli.config.is_some() || settings_path(cli).exists() => Some(load(cli, out)?.settings),
-        _ => None,
-    };
+    let settings = settings_beside(cli, out)?;
     let data = data_dir(cli, settings.as_ref());
     let layout = store::Layout::new(&data);
     anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
@@ -107,10 +103,7 @@ fn print_policy(reader: &Reader, out: &Output) -> anyhow::Result<Exit> {
 }
 
 fn rewrap(cli: &Cli, key: Option<&Path>, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match cli.config.is_some() || settings_path(cli).exists() {
-        true => Some(load(cli, out)?.settings),
-        false => None,
-    };
+    let settings = settings_if_any(cli, out)?;
     let data = data_dir(cli, settings.as_ref());
     let from = settings.as_ref().map(app::data_key).transpose()?.flatten();
     let to = key.map(|path| {
@@ -131,10 +124,7 @@ fn rewrap(cli: &Cli, key: Option<&Path>, out: &Output) -> anyhow::Result<Exit> {
 }
 
 fn rotate_key(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match cli.config.is_some() || settings_path(cli).exists() {
-        true => load(cli, out)?.settings,
-        false => Settings::default(),
-    };
+    let settings = settings_if_any(cli, out)?.unwrap_or_default();
     let data = data_dir(cli, Some(&settings));
     let rotated = app::rotate_key(&data, &settings).context("if a daemon runs here, stop it first")?;
     out.line(format!("old        {}", rotated.old));
@@ -146,10 +136,7 @@ fn rotate_key(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
 }
 
 fn close(cli: &Cli, because: &str, yes: bool, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match cli.config.is_some() || settings_path(cli).exists() {
-        true => load(cli, out)?.settings,
-        false => Settings::default(),
-    };
+    let settings = settings_if_any(cli, out)?.unwrap_or_default();
     let data = data_dir(cli, Some(&settings));
     // One that opens as it should could go on, and nobody needs another. What broke off a closing was meant already.
     let begun = store::Layout::new(&data).closing().exists();

@@ -11,7 +11,7 @@ use web::ExportAsked;
 use super::Exit;
 use super::args::{Cli, PackageArgs};
 use super::output::{Output, Tone, counted};
-use super::read::{Reading, data_dir, load, settings_path};
+use super::read::{Reading, data_dir, settings_beside};
 use crate::package::{Asked, Made, Source, make};
 use crate::{app, config, serve};
 
@@ -36,11 +36,8 @@ pub(super) fn package(cli: &Cli, args: &PackageArgs, out: &Output) -> anyhow::Re
         hide: args.hide.clone(),
         pins: pins.collect::<Result<_, _>>()?,
     };
-    let settings = match cli.config.is_some() || (cli.data.is_none() && settings_path(cli).exists()) {
-        true => load(cli, out)?.settings,
-        false => config::Settings::default(),
-    };
-    let data = data_dir(cli, Some(&settings).filter(|_| cli.data.is_none()));
+    let settings = settings_beside(cli, out)?.unwrap_or_default();
+    let data = data_dir(cli, Some(&settings));
     let watched = std::io::stderr().is_terminal() && !out.json();
     let source = Source { data: &data, offline: &reading.offline, query: &query };
     let made = make(&source, &asked, &args.out, &mut |done, all| {

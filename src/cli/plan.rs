@@ -9,7 +9,7 @@ use kit::Kind;
 use super::Exit;
 use super::args::{Cli, PermissionsArgs};
 use super::output::{Output, Table, Tone, counted, thousands};
-use super::read::{load, settings_path};
+use super::read::{load, settings_if_any, settings_path};
 use crate::knowledge::Knowledge;
 use crate::loaded::Loaded;
 
@@ -160,9 +160,7 @@ fn kinds_wanted(cli: &Cli, args: &PermissionsArgs, out: &Output) -> anyhow::Resu
         let unknown = || anyhow!("there is no kind of source called {name:?}; {}", did_you_mean(name, known()));
         return Ok(vec![kind.ok_or_else(unknown)?]);
     }
-    let configured: BTreeSet<&str> = match cli.config.is_some() || settings_path(cli).exists() {
-        true => load(cli, out)?.settings.sources.all().iter().map(|(_, source)| source.kind().name).collect(),
-        false => BTreeSet::new(),
-    };
+    let settings = settings_if_any(cli, out)?.unwrap_or_default();
+    let configured: BTreeSet<&str> = settings.sources.all().iter().map(|(_, source)| source.kind().name).collect();
     Ok(connectors::kinds().filter(|kind| configured.is_empty() || configured.contains(kind.name)).collect())
 }

@@ -39,6 +39,21 @@ pub(super) fn load(cli: &Cli, out: &Output) -> anyhow::Result<Loaded> {
     })
 }
 
+/// The settings, where there are some.
+pub(super) fn settings_if_any(cli: &Cli, out: &Output) -> anyhow::Result<Option<Settings>> {
+    let there = cli.config.is_some() || settings_path(cli).exists();
+    there.then(|| Ok(load(cli, out)?.settings)).transpose()
+}
+
+/// The same for what works without any: a data directory that is named needs none, since whoever names it may have nothing
+/// else, and what lies in the folder they happen to be in may be another's.
+pub(super) fn settings_beside(cli: &Cli, out: &Output) -> anyhow::Result<Option<Settings>> {
+    match (&cli.config, &cli.data) {
+        (None, Some(_)) => Ok(None),
+        _ => settings_if_any(cli, out),
+    }
+}
+
 /// The data directory that counts: `--data`, else what the settings say, else `./evidenced-data`.
 pub(super) fn data_dir(cli: &Cli, settings: Option<&Settings>) -> PathBuf {
     cli.data

@@ -8,16 +8,13 @@ use domain::entry::Genesis;
 use super::Exit;
 use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
 use super::output::{Output, shown};
-use super::read::{data_dir, load, settings_path};
+use super::read::{data_dir, load, settings_beside, settings_if_any, settings_path};
 use crate::clock::SystemRandom;
 use crate::{app, config, serve, telemetry};
 
 /// `evidenced init`
 pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match cli.config.is_some() || settings_path(cli).exists() {
-        true => load(cli, out)?.settings,
-        false => config::Settings::default(),
-    };
+    let settings = settings_if_any(cli, out)?.unwrap_or_default();
     let data = data_dir(cli, Some(&settings));
     if args.once && store::Layout::new(&data).is_initialised() {
         return begun(&data, &settings, args.expect.as_deref(), out);
@@ -93,10 +90,7 @@ pub(super) fn run(cli: &Cli, args: &RunArgs, out: &Output) -> anyhow::Result<Exi
 
 /// `evidenced run-now`
 pub(super) fn run_now(cli: &Cli, args: &RunNowArgs, out: &Output) -> anyhow::Result<Exit> {
-    let settings = match cli.data.is_none() && (cli.config.is_some() || settings_path(cli).exists()) {
-        true => Some(load(cli, out)?.settings),
-        false => None,
-    };
+    let settings = settings_beside(cli, out)?;
     let data = data_dir(cli, settings.as_ref());
     let will_run = serve::ask_to_run(&store::Layout::new(&data).socket(), args.what.as_deref())?;
     for stream in &will_run {

@@ -10,7 +10,7 @@ use ledger::{KeySource, Kind, Level, Progress, VerifyOptions};
 use super::Exit;
 use super::args::{self, Cli, VerifyArgs};
 use super::output::{Output, Tone, shown};
-use super::read::{data_dir, load, settings_path};
+use super::read::{data_dir, load, settings_if_any};
 use crate::app;
 use crate::config::Settings;
 use crate::verify::{Meaning, Outside, Trust, meaning_of};
@@ -19,10 +19,7 @@ use crate::verify::{Meaning, Outside, Trust, meaning_of};
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
     // A folder that is named needs no settings: whoever verifies may have nothing else.
     let named = args.dir.clone().or_else(|| cli.data.clone());
-    let settings = match &named {
-        None if cli.config.is_some() || settings_path(cli).exists() => Some(load(cli, out)?.settings),
-        _ => None,
-    };
+    let settings = if named.is_none() { settings_if_any(cli, out)? } else { None };
     let data = named.unwrap_or_else(|| data_dir(cli, settings.as_ref()));
     let witnesses = args.witness.iter().map(|line| line.trim().parse().context("not the key of a witness"));
     let trust = Trust { roots: trusted(args, settings.as_ref())?, witnesses: witnesses.collect::<Result<_, _>>()? };
