@@ -47,7 +47,9 @@ fn key_tiles_and_proofs_are_handed_over_beside_a_running_daemon() {
     let proof: TlogProof = proof.parse().unwrap();
     assert!(proof.verify(&entry, std::slice::from_ref(&known)).unwrap().size > 4);
     assert!(proof.verify(b"another entry", std::slice::from_ref(&known)).is_err());
-    let bundle = fs::read_dir(out.join("tile/entries/000.p")).unwrap().next().unwrap().unwrap().path();
+    // The first bundle is whole once there are 256 entries, which is when the daemon got that far.
+    let partial = fs::read_dir(out.join("tile/entries/000.p")).ok().and_then(|mut files| files.next());
+    let bundle = partial.map_or_else(|| out.join("tile/entries/000"), |file| file.unwrap().path());
     let bundle = fs::read(bundle).unwrap();
     assert!(bundle.windows(entry.len()).any(|window| window == entry), "the entry is the one in the bundle");
 
