@@ -179,7 +179,11 @@ impl Daemon {
             if runs.is_empty()
                 && let Some(work) = alone.pop_front()
             {
-                self.blocking(move |daemon| Ok::<_, StoreError>(work(daemon))).await?;
+                self.blocking::<_, StoreError>(move |daemon| {
+                    work(daemon);
+                    Ok(())
+                })
+                .await?;
                 continue;
             }
             let at_once = if alone.is_empty() { self.loaded().settings.limits.runs_at_once as usize } else { 0 };

@@ -142,7 +142,7 @@ fn person(name: &str) -> ResourceKey {
 /// A run of the slot `n` that found these people, and whether they are all.
 fn run_of(store: &Store, n: i64, people: &[(&str, bool)], complete: bool) {
     let mut found = run(n, people);
-    found.populations[0].complete = complete;
+    found.populations.iter_mut().for_each(|population| population.complete = complete);
     store.record_run(intent(store, n), &found).unwrap();
 }
 
