@@ -279,3 +279,27 @@ fn a_ledger_is_begun_once_and_only_the_expected_one_will_do_afterwards() {
     assert!(code == 2 && err.contains("mount its volume") && !setup.data().exists(), "{err}");
     assert_eq!(run(&setup, &["init", "--expect", key]).0, 2, "it is for --once only");
 }
+
+#[test]
+fn a_beginning_that_was_killed_is_no_ledger_for_any_command_and_the_next_init_comes_to_its_end() {
+    let (_world, _server, setup) = watched(Posture::Mixed);
+    assert_eq!(run(&setup, &["init"]).0, 0);
+    // As it is left by whoever was killed while the second of its keys was written.
+    let data = setup.data();
+    for made in ["ledger", "guard", "body"] {
+        fs::remove_dir_all(data.join(made)).unwrap();
+    }
+    fs::write(data.join("keys").join("data.key"), "2b").unwrap();
+    fs::write(data.join("beginning"), "").unwrap();
+    for args in [&["run"][..], &["list", "sources"], &["verify"], &["ledger", "key"], &["backup", "--to", "copy"]] {
+        let (code, _, err) = run(&setup, args);
+        assert!(code == 2 && (err.contains("no ledger in") || err.contains("begins a ledger")), "{args:?}: {err}");
+    }
+    let (code, out, err) = run(&setup, &["init", "--once", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let begun: Value = serde_json::from_str(&out).unwrap();
+    let (code, out, _) = run(&setup, &["init", "--once", "--json"]);
+    assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()), (0, begun));
+    assert_eq!(run(&setup, &["scan"]).0, 0);
+    assert_eq!(run(&setup, &["verify"]).0, 0);
+}

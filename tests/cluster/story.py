@@ -10,6 +10,7 @@ import json
 import pathlib
 import shutil
 import sys
+import tarfile
 import threading
 import time
 
@@ -372,6 +373,7 @@ class Story:
             ),
         )
         longest = 0.0
+        self.untold(ways[1][1])
         for way, end in ways:
             for number in range(self.options.rounds):
                 drift = "undo" if number % 2 else "drift"
@@ -388,6 +390,20 @@ class Story:
         wait("all collected once more", 180, self.all_collected)
         wait("nothing waits for a receiver", 120, lambda: self.metric("evidenced_outbox_pending") == 0)
         self.account(kept, longest)
+
+    def untold(self, kill):
+        """An episode that begins and ends while its receiver takes nothing, with a killed daemon in between."""
+        whats = lambda: [
+            c["what"] for c in self.facts("list", "changes", "--limit", "20") if c["subject"].startswith(BRUTE_FORCE)
+        ]
+        self.hook.refuse = True
+        for act, what in (("drift", "DEVIATES"), ("undo", "RESOLVED")):
+            self.parties.seed_keycloak(act, "brute-force-off", "--as", "dora")
+            wait(f"it {what}", 120, lambda: whats()[0].startswith(what))
+        uid = self.pod()["metadata"]["uid"]
+        kill()
+        wait("ready again", 150, lambda: (pod := self.pod())["metadata"]["uid"] != uid and self.ready(pod))
+        self.hook.refuse = False
 
     def account(self, kept, longest):
         """Every acknowledged entry is there, every slot has one outcome, every episode was told, and none is two incidents."""
@@ -551,10 +567,16 @@ class Story:
         self.key = (self.folder / "auditor.vkey").read_text().strip()
         wait("all collected", 180, self.all_collected)
         code, report = self.verified("--key", self.key)
+        with tarfile.open(self.folder / "evidenced-copy.tar") as copy:
+            copied = json.load(copy.extractfile("evidenced-backup.json"))["entries"]
+        said = report["meaning"]["continues"]
+        # The guard's volume was not lost, and remembers how long the ledger was when its pod ended.
+        known, missing = said["known"]["size"], said["missing"]
         self.table.row(
             "restore",
-            code == 0,
-            f"a lost volume of {before} entries from the copy: verified, closed, continued under another key, exit {code} of verify: {str(report['meaning']['continues'])[:120]}",
+            code == 0 and known >= before and missing == known - copied and not said.get("unremembered"),
+            f"a lost volume of {known} entries from a copy of {copied}: verified, closed, continued under another key, which "
+            f"says that {missing} are missing; exit {code} of verify",
         )
 
     def removed(self):

@@ -91,6 +91,20 @@ fn an_observation_that_does_not_follow_from_the_evidence_is_found() {
 }
 
 #[test]
+fn a_package_that_lacks_something_says_so_by_its_exit_code_and_is_recorded_all_the_same() {
+    let ledger = Ledger::new();
+    // The slots between are nobody's.
+    ledger.go_on(11, 12, 0);
+    let out = ledger.dir.path().join("lacking");
+    let period = "1970-01-01T00:01:00Z..1970-01-01T00:13:00Z";
+    let args = ["package", "--all", "--period", period, "--for", "Ada", "--out", out.to_str().unwrap()];
+    let (code, said) = program(&args, &ledger);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("incomplete") && said.contains("recorded   for Ada"), "{said}");
+    assert!(out.join("verify.py").exists());
+}
+
+#[test]
 fn the_ledger_says_who_was_given_what() {
     let ledger = Ledger::new();
     let out = ledger.dir.path().join("room");
