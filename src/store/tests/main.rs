@@ -301,12 +301,17 @@ fn invariant_12_an_index_altered_anywhere_is_found_out_when_it_is_opened_and_com
         let before = rows(store.index().as_ref());
         drop(store);
         let file = rows_file(engine, &data);
-        let (mut again, places) = (0, 8);
+        let (mut again, places) = (0, 64);
         for place in 0..places {
+            // Much of the file is older than its rows, and where they lie is another place each time.
+            if place >= 8 && again > 0 {
+                break;
+            }
             let mut bytes = fs::read(&file).unwrap();
             // Zeros are room in which nothing stands; what is altered is something that was written.
             let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-            bytes[written[written.len() * place / places]] ^= 0x01;
+            // Far from those before it.
+            bytes[written[written.len() * (place * 39 % places) / places]] ^= 0x01;
             fs::write(&file, bytes).unwrap();
             let (store, recovered) = Store::open(options_of(engine, &data, 3_000_000)).unwrap();
             assert!(rows(store.index().as_ref()) == before, "{engine}, {place}: {recovered:?}");
