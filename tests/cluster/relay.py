@@ -19,7 +19,8 @@ async def pump(reader, writer):
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-    except (ConnectionError, ssl.SSLError):
+    except OSError:
+        # One end has gone, or its TLS was cut short.
         pass
     finally:
         # An end that was cut short ends the other as well.
