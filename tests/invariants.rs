@@ -367,7 +367,8 @@ fn invariant_22_nothing_of_one_tenant_stands_in_a_package_of_another() {
             setup,
             &["package", "--all", "--period", "2020-01-01..", "--for", "an auditor", "--out", out.to_str().unwrap()],
         );
-        assert_eq!(code, Some(0), "{said}");
+        // What a scan collects has no schedule, and the package says so.
+        assert!(matches!(code, Some(0 | 3)), "{code:?}: {said}");
         out
     };
     let (of_ours, of_theirs) = (package(&ours), package(&theirs));

@@ -316,6 +316,12 @@ evidenced.yaml:11:18: ledger.origin: not a ledger's name
       |                  ^^^^^^^^^^^ 1 to 255 characters without spaces and '+', for example evidenced/acme",
         ),
         (
+            with("retention: {answers: 0s}\n"),
+            "evidenced.yaml:10:22: retention.answers: 0 ms is out of range
+   10 | retention: {answers: 0s}
+      |                      ^^ 1s to 36500d; leave it out to keep them for ever",
+        ),
+        (
             with("guard_dir: ./evidenced-data/guard\nchecks_dir: ''\n"),
             "evidenced.yaml:10:12: guard_dir: lies in the data directory, so it would go back together with it
    10 | guard_dir: ./evidenced-data/guard
