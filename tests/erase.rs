@@ -1,5 +1,6 @@
 //! Erasure, as the person who was asked to forget somebody types it; and what is left of them afterwards.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,6 +59,23 @@ fn found(setup: &Setup, word: &str) -> Vec<String> {
     let found = fact(setup, &["erase", "--find", word])["found"].clone();
     let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
     found.as_array().unwrap().iter().map(|one| format!("{}/{}", text(one, "type"), text(one, "id"))).collect()
+}
+
+/// Holds every erasure against the runs around it: none was under way.
+fn erased_between_runs(api: &Api) {
+    let (mut under_way, mut erased) = (BTreeSet::new(), 0);
+    for entry in api.entries(0) {
+        match entry.kind.as_str() {
+            "intent" => drop(under_way.insert(entry.entry)),
+            "run" => drop(under_way.remove(&entry.fact["intent"].as_u64().unwrap())),
+            "erase" => {
+                assert!(under_way.is_empty(), "#{} while {under_way:?} were under way", entry.entry);
+                erased += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(erased > 0);
 }
 
 /// Both verifiers on a package: neither finds anything wrong. What a scan collects has no schedule, and they say so.
@@ -221,6 +239,7 @@ fn a_running_daemon_erases_and_holds_when_it_is_asked_and_whoever_is_still_there
     let after = pseudonym().unwrap();
     assert_ne!(after, before);
     daemon.wait_for_runs(1);
+    erased_between_runs(daemon.api());
     daemon.kill();
     assert_eq!(Offline::open(&setup.data()).unwrap().resource(&before), None);
 
@@ -393,6 +412,7 @@ fn what_expires_by_the_settings_is_missed_by_neither_the_present_nor_any_verifie
     assert!(expired[0].get("of").is_none() && !expired[0]["keys"].as_array().unwrap().is_empty(), "{expired:?}");
     assert!(daemon.api().changes().iter().any(|change| change.what == "EXPIRED"), "{:?}", daemon.api().changes());
     daemon.wait_for_runs(2);
+    erased_between_runs(daemon.api());
     let still = daemon.api().deviations().into_iter().next().unwrap();
     assert_eq!((still.opened_by, still.is, still.who), (opened.opened_by, opened.is, opened.who));
     assert_eq!(daemon.stop().0, Some(0));
