@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use store::rows::key;
 use store::{Options, Random, Read, ReadError, Recovered, Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::anchoring::Anchoring;
@@ -350,48 +351,15 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     }
     let token = listening.token.clone();
     let serving = tokio::spawn(serve::serve(listening, stop.clone()));
-    let telling = tokio::spawn(notify::tell(daemon.clone(), stop.clone()));
     let anchoring = Anchoring::new(daemon.clone(), Arc::new(SystemRandom))?;
     let anchoring = tokio::spawn(anchoring.keep_dated(stop.clone()));
     let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, hangup, stop.clone()));
     let watching = tokio::spawn(watch::keep_looking(daemon.clone(), stop.clone()));
     let signals = tokio::spawn(ending.wait(stop.clone(), until_stdin_ends));
-    let expiring = tokio::spawn({
-        let (daemon, stop) = (daemon.clone(), stop.clone());
-        async move {
-            let expired = expiring::keep_expiring(daemon, stop.clone()).await;
-            // It ends early only when the store has stopped.
-            stop.cancel();
-            expired
-        }
-    });
-    let scrubbing = tokio::spawn({
-        let (daemon, stop) = (daemon.clone(), stop.clone());
-        async move {
-            let scrubbed = scrubbing::keep_scrubbed(daemon, stop.clone()).await;
-            // It ends early only when the store has stopped.
-            stop.cancel();
-            scrubbed
-        }
-    });
-    // Telling ends early only when the store has stopped or nobody can be told; then deciding ends as well, in order.
-    let told = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            let told = telling.await.unwrap_or_else(|e| Err(StoreError::Stopped(format!("telling broke off: {e}"))));
-            stop.cancel();
-            told
-        }
-    });
-    let witnessed = witnessing.keep_witnessed(stop.clone());
-    let witnessing = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            let witnessed = witnessed.await;
-            stop.cancel();
-            witnessed
-        }
-    });
+    let expiring = needed("expiring", &stop, expiring::keep_expiring(daemon.clone(), stop.clone()));
+    let scrubbing = needed("scrubbing", &stop, scrubbing::keep_scrubbed(daemon.clone(), stop.clone()));
+    let told = needed("telling", &stop, notify::tell(daemon.clone(), stop.clone()));
+    let witnessing = needed("witnessing", &stop, witnessing.keep_witnessed(stop.clone()));
     let decided = match daemon.once_there_is_room(&stop, |daemon| record_version(&daemon.store, &daemon.loaded())).await
     {
         Ok(Some(())) => daemon.decide_and_run(stop.clone()).await,
@@ -399,18 +367,16 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
         Err(error) => Err(error),
     };
     stop.cancel();
-    let told = tokio::time::timeout(Duration::from_secs(2), told).await;
-    let witnessed = tokio::time::timeout(Duration::from_secs(2), witnessing).await;
-    let scrubbed = tokio::time::timeout(Duration::from_secs(2), scrubbing).await;
-    let decided = decided.and(witnessed.ok().and_then(Result::ok).unwrap_or(Ok(())));
-    let expired = tokio::time::timeout(Duration::from_secs(2), expiring).await;
-    let decided = decided.and(expired.ok().and_then(Result::ok).unwrap_or(Ok(())));
-    let decided = decided.and(scrubbed.ok().and_then(Result::ok).unwrap_or(Ok(())));
+    let told = ended_soon(told).await;
+    let mut decided = decided;
+    for task in [witnessing, scrubbing, expiring] {
+        decided = decided.and(ended_soon(task).await);
+    }
     // What the last runs recorded is dated too, as long as the store takes it.
     if let (Ok(()), Ok(Ok(anchoring))) = (&decided, anchoring.await) {
         anchoring.at_the_end().await;
     }
-    let ended = decided.and(told.ok().and_then(Result::ok).unwrap_or(Ok(())));
+    let ended = decided.and(told);
     signals.abort();
     // Each of them ends by itself now, or is ended with the runtime.
     drop(
@@ -429,6 +395,29 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
             }
             bail!("{error}; start again to recover")
         }
+    }
+}
+
+/// Begins a task without which the daemon does not go on: it ends early only when the store has stopped, or nobody can be
+/// told, and then everything ends in order.
+fn needed(
+    what: &'static str,
+    stop: &CancellationToken,
+    task: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+) -> JoinHandle<Result<(), StoreError>> {
+    let (task, stop) = (tokio::spawn(task), stop.clone());
+    tokio::spawn(async move {
+        let ended = task.await.unwrap_or_else(|e| Err(StoreError::Stopped(format!("{what} broke off: {e}"))));
+        stop.cancel();
+        ended
+    })
+}
+
+/// How a task ended that was asked to end. One that takes longer is ended with the runtime.
+async fn ended_soon(task: JoinHandle<Result<(), StoreError>>) -> Result<(), StoreError> {
+    match tokio::time::timeout(Duration::from_secs(2), task).await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(_)) | Err(_) => Ok(()),
     }
 }
 

@@ -91,7 +91,28 @@ impl Store {
 
 /// Two names, and not the same one twice.
 fn two(people: &HoldDetail) -> Result<(), HoldError> {
-    let name = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    // Case, spaces and points make nobody another person.
+    let letters = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let words = |name: &str| name.split_whitespace().map(letters).filter(|word| !word.is_empty()).collect::<Vec<_>>();
+    let name = |name: &str| words(name).join(" ").to_lowercase();
     let (asked, approved) = (name(&people.asked_by), name(&people.approved_by));
     if asked.is_empty() || approved.is_empty() || asked == approved { Err(HoldError::OnePerson) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_people_are_not_one_in_two_ways_of_writing() {
+        let people = |asked: &str, approved: &str| {
+            two(&HoldDetail { asked_by: asked.to_owned(), approved_by: approved.to_owned() }).is_ok()
+        };
+        assert!(people("Legal", "Board") && people("Ann Lee", "Annlee"));
+        for (asked, approved) in
+            [("Ann", "ann"), ("a", "A."), (" Ann  Lee ", "ann lee"), ("O'Neil", "ONeil"), ("Ann", " . ")]
+        {
+            assert!(!people(asked, approved), "{asked:?} {approved:?}");
+        }
+    }
 }
