@@ -55,7 +55,9 @@ pub(crate) static HOOKS: CallSpec =
         .times(1, 5)
         .redacting(&["[].config.secret", "[].config.url|origin"]);
 pub(crate) static MEMBERS: CallSpec =
-    CallSpec::new("GET /orgs/{org}/members", MEMBERS_READ, "members and owners, in pages of 100").times(1, 60);
+    CallSpec::new("GET /orgs/{org}/members", MEMBERS_READ, "members and owners, in pages of 100")
+        .times(1, 60)
+        .reading(&["id", "node_id", "login"]);
 pub(crate) static OUTSIDE: CallSpec =
     CallSpec::new("GET /orgs/{org}/outside_collaborators", MEMBERS_READ, "people from outside with access")
         .times(1, 10);

@@ -7,6 +7,8 @@ const VIEW_REALM: &[&str] = &["realm-management role view-realm"];
 const VIEW_USERS: &[&str] = &["realm-management role view-users"];
 const VIEW_CLIENTS: &[&str] = &["realm-management role view-clients"];
 const VIEW_EVENTS: &[&str] = &["realm-management role view-events"];
+/// What is read of somebody who holds a role.
+const HOLDER: &[&str] = &["id", "username", "enabled"];
 /// Members of a realm role need both.
 const VIEW_REALM_USERS: &[&str] = &["realm-management role view-realm", "realm-management role view-users"];
 const VIEW_CLIENTS_USERS: &[&str] = &["realm-management role view-clients", "realm-management role view-users"];
@@ -39,7 +41,9 @@ pub(crate) static USER: CallSpec =
     CallSpec::new("GET /admin/realms/{realm}/users/{id}", VIEW_USERS, "the name of someone who changed something")
         .times(0, 20);
 pub(crate) static USERS: CallSpec =
-    CallSpec::new("GET /admin/realms/{realm}/users", VIEW_USERS, "every person, in pages of 100").times(1, 50);
+    CallSpec::new("GET /admin/realms/{realm}/users", VIEW_USERS, "every person, in pages of 100")
+        .times(1, 50)
+        .reading(&["id", "username", "enabled", "email", "emailVerified", "totp"]);
 pub(crate) static USERS_COUNT: CallSpec =
     CallSpec::new("GET /admin/realms/{realm}/users/count", VIEW_USERS, "proves that the list of people is whole");
 pub(crate) static CREDENTIALS: CallSpec = CallSpec::new(
@@ -79,7 +83,8 @@ pub(crate) static CLIENT_COMPOSITES: CallSpec = CallSpec::new(
 .times(3, 20);
 pub(crate) static ROLE_USERS: CallSpec =
     CallSpec::new("GET /admin/realms/{realm}/roles/{role}/users", VIEW_REALM_USERS, "who holds such a realm role")
-        .times(0, 20);
+        .times(0, 20)
+        .reading(HOLDER);
 pub(crate) static ROLE_GROUPS: CallSpec = CallSpec::new(
     "GET /admin/realms/{realm}/roles/{role}/groups",
     VIEW_REALM_USERS,
@@ -91,7 +96,8 @@ pub(crate) static CLIENT_ROLE_USERS: CallSpec = CallSpec::new(
     VIEW_CLIENTS_USERS,
     "who holds an administrator role",
 )
-.times(8, 30);
+.times(8, 30)
+.reading(HOLDER);
 pub(crate) static CLIENT_ROLE_GROUPS: CallSpec = CallSpec::new(
     "GET /admin/realms/{realm}/clients/{id}/roles/{role}/groups",
     VIEW_CLIENTS_USERS,
@@ -99,7 +105,9 @@ pub(crate) static CLIENT_ROLE_GROUPS: CallSpec = CallSpec::new(
 )
 .times(8, 30);
 pub(crate) static GROUP_MEMBERS: CallSpec =
-    CallSpec::new("GET /admin/realms/{realm}/groups/{id}/members", VIEW_USERS, "who is in such a group").times(0, 50);
+    CallSpec::new("GET /admin/realms/{realm}/groups/{id}/members", VIEW_USERS, "who is in such a group")
+        .times(0, 50)
+        .reading(HOLDER);
 pub(crate) static GROUP_CHILDREN: CallSpec =
     CallSpec::new("GET /admin/realms/{realm}/groups/{id}/children", VIEW_USERS, "the groups below such a group")
         .times(0, 50);

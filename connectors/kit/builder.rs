@@ -132,7 +132,8 @@ impl RunBuilder {
 
     /// Adds a resource. Found twice with the same fields, it is one; with other fields, its population is in doubt.
     pub fn found(&mut self, found: Found) {
-        let Ok(kind) = found.kind.parse::<ResourceType>() else { return };
+        let declared_kind = self.populations.keys().find(|kind| kind.as_str() == found.kind).cloned();
+        let Some(kind) = declared_kind.or_else(|| found.kind.parse().ok()) else { return };
         let key = ResourceKey { kind: kind.clone(), id: found.id };
         let declared = self.spec.type_spec(found.kind).map_or(&[][..], |t| t.fields);
         let mut fields = BTreeMap::new();

@@ -51,6 +51,7 @@ pub mod view;
 mod builder;
 pub use builder::{Found, RunBuilder, outcome};
 
+mod items;
 mod page;
 pub use page::{Pages, Walked, next_link, walk_by_link, walk_by_offset};
 

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
+use crate::items::items;
 use crate::view::Mark;
 use crate::{Answer, Arrived, CallSpec, Recorder, Unread};
 
@@ -146,10 +147,7 @@ where
 }
 
 fn list(answer: Answer) -> Result<(Vec<Value>, Mark), Unread> {
-    match answer.json()? {
-        Value::Array(found) => Ok((found, answer.mark)),
-        _ => Err(answer.mark.malformed("the answer is not a list")),
-    }
+    Ok((items(&answer)?, answer.mark))
 }
 
 fn over_limit(recorder: &Recorder, call: &'static CallSpec) -> Unread {

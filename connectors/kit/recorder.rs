@@ -20,6 +20,9 @@ use crate::{
     action_asked, redact,
 };
 
+/// Room for so many bytes of a body is made by the word of its source alone.
+const EXPECTED_AT_MOST: u64 = 1 << 20;
+
 /// A usable answer.
 #[derive(Clone)]
 pub struct Answer {
@@ -370,7 +373,9 @@ impl Recorder {
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body_ends = Instant::now() + limits.body;
-        let mut body = Vec::new();
+        // Long enough from the start, where the source says how long and that is not much.
+        let expected = response.content_length().unwrap_or(0).min(EXPECTED_AT_MOST);
+        let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
         loop {
             let idle_ends = Instant::now() + limits.idle;
             match tokio::time::timeout_at(idle_ends.min(body_ends), response.chunk()).await {

@@ -59,6 +59,9 @@ pub struct CallSpec {
     /// Values replaced before anything is kept or handed to the collector, as paths: `secret`, `[].credentialData`,
     /// `config.*.password`. See [`crate::redact`].
     pub redact: &'static [&'static str],
+    /// Of each item of a list that it answers, the members that the collector reads. The others are kept as evidence like
+    /// these, and not handed to it. Empty: it reads every member.
+    pub reads: &'static [&'static str],
     /// Request and answer are secret as a whole, as with a token endpoint: that they happened is kept, never a byte.
     pub secret_body: bool,
 }
@@ -66,7 +69,7 @@ pub struct CallSpec {
 impl CallSpec {
     /// A call made once a run, with nothing in it to hide.
     pub const fn new(name: &'static str, permissions: &'static [&'static str], purpose: &'static str) -> Self {
-        CallSpec { name, permissions, purpose, per_run: (1, 1), redact: &[], secret_body: false }
+        CallSpec { name, permissions, purpose, per_run: (1, 1), redact: &[], reads: &[], secret_body: false }
     }
 
     /// The same call, made between `least` and `most` times a run.
@@ -78,6 +81,12 @@ impl CallSpec {
     /// The same call, with the values at `paths` replaced before they are kept.
     pub const fn redacting(mut self, paths: &'static [&'static str]) -> Self {
         self.redact = paths;
+        self
+    }
+
+    /// The same call, of whose list the collector reads no other members than these.
+    pub const fn reading(mut self, members: &'static [&'static str]) -> Self {
+        self.reads = members;
         self
     }
 
