@@ -111,6 +111,7 @@ fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -
         guard: settings.guard_dir.clone(),
         guard_copies: settings.guard_copies.clone(),
         data_key: data_key(settings)?,
+        longest_body: ledger::GREATEST_BODY,
         index: settings.index,
         disk: disk.unwrap_or_else(ledger::RealDisk::shared),
         clock: Arc::new(SystemClock),

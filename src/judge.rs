@@ -42,11 +42,17 @@ pub struct Consequences {
     pub coverage: Option<u64>,
 }
 
-/// Judges one recorded run and records what follows, all or none.
+/// Judges one recorded run and records what follows, all or none. A judgement that is more than can be kept is recorded
+/// as such: then nothing is known of what the checks speak of, and nobody tries again at every start.
 fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequences, JudgeError> {
-    let Some(Fact::Run(run)) = store.entry(run_entry)?.map(|entry| entry.fact) else {
-        return Err(ReadError::Malformed(format!("#{run_entry} is not a run")).into());
-    };
+    match judge_whole(store, knowledge, run_entry) {
+        Err(JudgeError::Store(StoreError::Unwritable(why))) => judge_blind(store, knowledge, run_entry, why),
+        judged => judged,
+    }
+}
+
+fn judge_whole(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequences, JudgeError> {
+    let run = run_of(store, run_entry)?;
     let query = Query { read: store, catalogue: &knowledge.catalogue, now: run.ended };
     let row = query.stream_row(&run.stream)?;
     let before = Before::new(&row);
@@ -57,7 +63,8 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
     let lines: Vec<CheckLine> = judged.iter().map(|judged| judged.line.clone()).collect();
     let steps: Vec<Step> = judged.iter_mut().flat_map(|judged| std::mem::take(&mut judged.steps)).collect();
     tracing::debug!(stream = %run.stream, run = run_entry, rows = rows.len(), steps = steps.len(), "judged");
-    let coverage = coverage_step(&row, &run, run_entry, &lines);
+    let lost = (run.outcome != Outcome::Collected).then(|| run.gaps.first().map(|gap| gap.reason));
+    let coverage = coverage_step(&row, run_entry, lost, &lines);
     let has_coverage = coverage.is_some();
     let changes: Vec<(Change, bool)> = steps.iter().map(|step| (step.change, step.baseline)).collect();
     let receipts = store.record_judgement(run_entry, &run.stream, lines, rows, move |rows| {
@@ -72,6 +79,29 @@ fn judge(store: &Store, knowledge: &Knowledge, run_entry: u64) -> Result<Consequ
     }
     consequences.coverage = receipts.next().filter(|_| has_coverage).map(|receipt| receipt.entry);
     Ok(consequences)
+}
+
+/// Records that no check can say anything of a run, since all that they say is more than can be kept. Deviations stay as
+/// they were last seen, and everything is blind.
+fn judge_blind(store: &Store, knowledge: &Knowledge, run_entry: u64, why: String) -> Result<Consequences, JudgeError> {
+    let run = run_of(store, run_entry)?;
+    tracing::error!(stream = %run.stream, run = run_entry, why, "what the checks say of a run cannot be kept");
+    let row = store.stream_row(&run.stream)?;
+    let (source, collector) = (run.stream.source(), run.stream.collector());
+    let fed = knowledge.checks.by_collector(source.kind(), &collector);
+    let lines: Vec<CheckLine> = fed.map(|check| CheckLine { complete: false, ..nothing_said(&run, check) }).collect();
+    let coverage = coverage_step(&row, run_entry, Some(Some(GapReason::OverLimit)), &lines);
+    let follows = coverage.map(Fact::Coverage).into_iter().collect();
+    let mut receipts = store.record_unkept_judgement(run_entry, &run.stream, lines, why, follows)?.into_iter();
+    let observed = receipts.next().map_or(0, |receipt| receipt.entry);
+    Ok(Consequences { observed, deviations: Vec::new(), coverage: receipts.next().map(|receipt| receipt.entry) })
+}
+
+fn run_of(store: &Store, entry: u64) -> Result<entry::Run, ReadError> {
+    match store.entry(entry)?.map(|entry| entry.fact) {
+        Some(Fact::Run(run)) => Ok(run),
+        _ => Err(ReadError::Malformed(format!("#{entry} is not a run"))),
+    }
 }
 
 /// Concludes on every control of every catalogue, as of `now`, and records the findings that changed.
@@ -495,12 +525,17 @@ fn actor_of(
 /// How far the source's clock and ours may be apart.
 const CLOCKS_DIFFER: domain::Duration = domain::Duration::from_secs(2);
 
-/// Whether the stream's coverage was lost, restored or lost otherwise by this run.
-fn coverage_step(row: &StreamRow, run: &entry::Run, run_entry: u64, lines: &[CheckLine]) -> Option<entry::Coverage> {
+/// Whether the stream's coverage was lost, restored or lost otherwise by this run. `loss` is why it shows less than all,
+/// as far as that is known; `None` when it shows all.
+fn coverage_step(
+    row: &StreamRow,
+    run_entry: u64,
+    loss: Option<Option<GapReason>>,
+    lines: &[CheckLine],
+) -> Option<entry::Coverage> {
     let blind = lines.iter().filter(|line| !line.complete || line.counts.undetermined > 0);
     let blind: Vec<CheckId> = blind.map(|line| line.check.clone()).collect();
-    let lost = run.outcome != Outcome::Collected;
-    let reason = run.gaps.first().map(|gap| gap.reason).filter(|_| lost);
+    let (lost, reason) = (loss.is_some(), loss.flatten());
     let known = row.coverage.as_ref();
     let was_lost = known.is_some_and(|coverage| coverage.lost);
     let same = known.is_some_and(|coverage| coverage.reason == reason && coverage.blind == blind);
@@ -510,7 +545,7 @@ fn coverage_step(row: &StreamRow, run: &entry::Run, run_entry: u64, lines: &[Che
     let episode = known.map_or(0, |coverage| coverage.episode) + u32::from(lost && !was_lost);
     let opened_by = known.filter(|_| was_lost).map(|coverage| coverage.opened_by);
     let blind = if lost { blind } else { Vec::new() };
-    Some(entry::Coverage { stream: run.stream.clone(), lost, episode, by: run_entry, reason, blind, opened_by })
+    Some(entry::Coverage { stream: row.stream.clone(), lost, episode, by: run_entry, reason, blind, opened_by })
 }
 
 /// The run of a stream that was recorded and not judged, because the process died in between. A run that was broken off

@@ -132,6 +132,10 @@ fn judgement(
         replayed.impossible.push(of_entry(number, format!("its run #{} is not there", said.run)));
         return Ok(());
     };
+    if let Some(why) = &said.unkept {
+        replayed.impossible.push(of_entry(number, format!("what the checks said was not kept: {why}")));
+        return Ok(());
+    }
     // Where nothing changed, the rows stand in an earlier entry, which was also the latest then.
     let (rows_in, rows) = match said.same_as {
         Some(earlier) => match offline.entry(earlier)?.map(|entry| entry.fact) {

@@ -50,6 +50,7 @@ fn store(data: &Path) -> Store {
         guard: None,
         guard_copies: vec![],
         data_key: None,
+        longest_body: ledger::GREATEST_BODY,
         index: store::index::Engine::default(),
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(slot(100).0.millis()))),

@@ -22,6 +22,8 @@ mod invariants;
 #[cfg(test)]
 mod joins;
 #[cfg(test)]
+mod judging;
+#[cfg(test)]
 mod package;
 #[cfg(test)]
 mod parties;

@@ -489,8 +489,7 @@ pub struct Observations {
     /// The observation entry before that holds rows of its own, so that the last determined word can be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prev: Option<u64>,
-    /// The observation entry whose counts and rows hold word for word, when nothing changed; then `checks` and
-    /// `manifest` are left out.
+    /// The observation entry whose counts and rows hold word for word; then `checks` and `manifest` are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<u64>,
     /// One line per check, sorted by check.
@@ -502,6 +501,9 @@ pub struct Observations {
     /// The manifest: a body of lines `check pseudonym value commitment`, sorted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<BodyId>,
+    /// Why there are no rows and no counts: the judgement could not be kept. Then no check says anything of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unkept: Option<String>,
 }
 
 /// What one check says of one run, counted.

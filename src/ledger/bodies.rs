@@ -27,9 +27,14 @@ const WINDOW: usize = 64 * 1024;
 /// Why a body could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// A body longer than [`GREATEST_BODY`].
-    #[error("a body of {0} bytes; at most {GREATEST_BODY} are taken")]
-    TooLong(usize),
+    /// A body longer than [`GREATEST_BODY`], or than whoever keeps it allows.
+    #[error("a body of {bytes} bytes; at most {most} are taken")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        most: usize,
+    },
     /// The device or the quota is full. Nothing is lost: gathered bodies wait for the next call.
     #[error("the disk is full")]
     Full(#[source] io::Error),
@@ -246,7 +251,7 @@ impl Bodies {
             return Err(BodyError::Stopped);
         }
         if body.len() > GREATEST_BODY {
-            return Err(BodyError::TooLong(body.len()));
+            return Err(BodyError::TooLong { bytes: body.len(), most: GREATEST_BODY });
         }
         if self.end().offset > HEADER && self.end().offset + (HEAD + body.len()) as u64 > self.pack_bytes {
             self.begin_pack()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::entry::DeviationDetail;
+use domain::entry::{DeviationDetail, Fact};
 use domain::{BodyId, Change, Duration, GapReason, RowAddress, Severity, SourceId, StreamId, Timestamp, UnknownActor};
 use sha2::{Digest, Sha256};
 use store::rows::{CoverageRow, DeviationRow, StreamRow, key};
@@ -159,6 +159,12 @@ impl Query<'_> {
                 notes.push(format!("{} {}: {}{needs}", gap.reason.as_str(), gap.call, gap.detail));
             }
         }
+        if let (true, Some(observed)) = (coverage.lost, &row.observed)
+            && let Some(Fact::Observation(said)) = self.read.entry(observed.entry)?.map(|entry| entry.fact)
+            && let Some(why) = said.unkept
+        {
+            notes.push(format!("{} what the checks say: {why}", GapReason::OverLimit.as_str()));
+        }
         for check in coverage.blind.iter().filter(|_| coverage.lost) {
             notes.push(format!("blind {check}: undetermined, not conforming"));
         }
@@ -280,7 +286,9 @@ fn first_action(reason: Option<GapReason>, source: &SourceId) -> String {
             "see whether the source is up and can be reached from here".to_owned()
         }
         Some(GapReason::Throttled) => "let it be asked less often, or raise its limit at the source".to_owned(),
-        Some(GapReason::OverLimit) => "raise the limit that was reached, in the settings".to_owned(),
+        Some(GapReason::OverLimit) => {
+            "raise the limit that was reached, in the settings; where there is none, have less read at once".to_owned()
+        }
         Some(GapReason::NoEvidence) => "see why the sources that it joins were not read lately".to_owned(),
         Some(GapReason::Unmatched) => {
             "have the address verified where the identity is kept, or add a line to the mapping file".to_owned()

@@ -26,6 +26,7 @@ impl Store {
     /// them can be shown while others stay hidden.
     pub(crate) fn put_body_of(&self, owner: Owner<'_>, body: &[u8], lines: bool) -> Result<BodyId, StoreError> {
         self.alive()?;
+        self.shared.options.fits(body)?;
         Store::room_in(self.free_space()?).map_err(StoreError::DiskFull)?;
         let random = || self.shared.options.random.bytes();
         let put = || -> Result<BodyId, PutError> {
@@ -50,7 +51,7 @@ impl Store {
         };
         kept.map_err(|error| match error {
             PutError::Packs(BodyError::Full(_)) => StoreError::DiskFull(in_full(&error)),
-            PutError::Packs(BodyError::TooLong(_)) => StoreError::Unwritable(in_full(&error)),
+            PutError::Packs(BodyError::TooLong { .. }) => StoreError::Unwritable(in_full(&error)),
             error => self.shared.stop(format!("a body could not be kept: {}", in_full(&error))),
         })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::{Clock, Slot, StreamId, Timestamp};
-use ledger::{DataKey, GuardPlaces, SharedDisk};
+use ledger::{BodyError, DataKey, GuardPlaces, SharedDisk};
 
 use crate::index::Engine;
 use crate::layout::Layout;
@@ -25,6 +25,8 @@ pub struct Options {
     pub guard_copies: Vec<PathBuf>,
     /// The data key, when it does not lie in the folder of keys.
     pub data_key: Option<DataKey>,
+    /// The longest body that is kept, in bytes; more than [`ledger::GREATEST_BODY`] never is. Tests lower it.
+    pub longest_body: usize,
     /// What keeps the index.
     pub index: Engine,
     /// The disk; tests hand in one that fails.
@@ -40,6 +42,16 @@ impl Options {
     pub(crate) fn guard_places(&self) -> GuardPlaces {
         let guard = self.guard.clone().unwrap_or_else(|| Layout::new(&self.data).guard());
         GuardPlaces { guard, copies: self.guard_copies.clone() }
+    }
+
+    /// Refuses a body that is longer than any that is kept.
+    pub(crate) fn fits(&self, body: &[u8]) -> Result<(), StoreError> {
+        match (body.len(), self.longest_body) {
+            (bytes, most) if bytes > most => {
+                Err(StoreError::Unwritable(BodyError::TooLong { bytes, most }.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -133,8 +133,8 @@ impl Store {
         let before = self.stream_row(stream)?.observed;
         let prev = before.as_ref().map(|before| before.rows_in);
         let same_as = before.filter(|before| before.checks == checks && before.manifest == manifest).map(|b| b.rows_in);
-        let whole =
-            Observations { stream: stream.clone(), run, prev, same_as, checks, rows: lines.len() as u64, manifest };
+        let (stream, rows) = (stream.clone(), lines.len() as u64);
+        let whole = Observations { stream, run, prev, same_as, checks, rows, manifest, unkept: None };
         let fact = match same_as {
             Some(_) => Observations { prev: None, checks: Vec::new(), rows: 0, manifest: None, ..whole },
             None => whole,
@@ -143,6 +143,23 @@ impl Store {
             let follows = follows(&Rows { entry: same_as.unwrap_or(number), lines });
             std::iter::once(Fact::Observation(fact)).chain(follows).collect()
         })
+    }
+
+    /// Records that what the checks say of a run cannot be kept, and why; with it, all or none, what follows from that.
+    /// `checks` are their lines without a count. However much there was to say, this is short.
+    pub fn record_unkept_judgement(
+        &self,
+        run: u64,
+        stream: &StreamId,
+        mut checks: Vec<CheckLine>,
+        why: String,
+        follows: Vec<Fact>,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        checks.sort_by(|a, b| a.check.cmp(&b.check));
+        let prev = self.stream_row(stream)?.observed.map(|before| before.rows_in);
+        let (stream, unkept) = (stream.clone(), Some(why));
+        let fact = Observations { stream, run, prev, same_as: None, checks, rows: 0, manifest: None, unkept };
+        self.record([vec![Fact::Observation(fact)], follows].concat())
     }
 
     /// Keeps a value that belongs to nobody, as canonical JSON.

@@ -177,6 +177,7 @@ fn options(engine: Engine, data: &Path) -> Options {
         guard: None,
         guard_copies: vec![],
         data_key: None,
+        longest_body: ledger::GREATEST_BODY,
         index: engine,
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(1))),

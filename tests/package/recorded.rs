@@ -57,6 +57,7 @@ fn options(data: &Path, minute: i64) -> Options {
         guard: None,
         guard_copies: vec![],
         data_key: None,
+        longest_body: ledger::GREATEST_BODY,
         index: store::index::Engine::default(),
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(slot(minute).0.millis()))),

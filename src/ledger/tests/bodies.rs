@@ -105,7 +105,7 @@ fn packs_follow_each_other_and_a_scan_goes_through_all_of_them() {
 fn a_body_over_the_limit_is_refused_and_a_second_writer_too() {
     let disk = ModelDisk::new();
     let mut bodies = open(&disk).unwrap();
-    assert!(matches!(bodies.append(salt(0), &vec![0; GREATEST_BODY + 1]), Err(BodyError::TooLong(_))));
+    assert!(matches!(bodies.append(salt(0), &vec![0; GREATEST_BODY + 1]), Err(BodyError::TooLong { .. })));
     assert!(matches!(open(&disk), Err(BodyError::Locked(_))));
 }
 

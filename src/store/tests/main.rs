@@ -46,6 +46,7 @@ fn options(data: &Path, start: i64) -> Options {
         guard: None,
         guard_copies: vec![],
         data_key: None,
+        longest_body: ledger::GREATEST_BODY,
         index: Engine::default(),
         disk: ledger::RealDisk::shared(),
         clock: Arc::new(Ticking(AtomicI64::new(start))),

@@ -308,6 +308,7 @@ impl Ledger {
             checks: checks.collect(),
             rows: lines.len() as u64,
             manifest: Some(self.keep(text.as_bytes())),
+            unkept: None,
         };
         let entry = self.record(at, Fact::Observation(observations));
         let row = |o: &Observation| {
