@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use domain::Timestamp;
-use domain::entry::{Fact, Genesis, TreeHead};
+use domain::entry::{Entry, Fact, Genesis, TreeHead};
 use ledger::{Checkpoint, Frontier, Location, Progress, Reader, SignedCheckpoint, leaf_hash};
 
 use crate::bodies::BodyStore;
@@ -89,6 +89,36 @@ pub(crate) fn catch_up_entries(
         progress(Progress::Entries { done: next - start, total: size - start });
     }
     Ok(size - start)
+}
+
+/// Folds entries that were just written, of which the first has the number `first`; `head` is the ledger's with all of
+/// them. A batch of many is folded in parts, each with the root of the ledger up to it: a crash between two leaves the
+/// index of a shorter ledger, which the next start brings up to date.
+pub(crate) fn fold_written<'a>(
+    index: &dyn Index,
+    reader: &Reader,
+    first: u64,
+    entries: impl Iterator<Item = &'a Entry>,
+    head: TreeHead,
+) -> Result<(), IndexError> {
+    let mut entries = (first..).zip(entries).peekable();
+    while entries.peek().is_some() {
+        let mut overlay = Overlay::new(index);
+        let (mut size, mut at) = (first, Timestamp::default());
+        for (number, entry) in entries.by_ref().take(FOLD_AT_ONCE as usize) {
+            let ops = fold::fold(&overlay, number, entry)?;
+            overlay.take(ops);
+            (size, at) = (number + 1, entry.at);
+        }
+        let head = if size == head.size {
+            head.clone()
+        } else {
+            let root = reader.root(size).map_err(|error| IndexError(error.to_string()))?;
+            TreeHead { size, root: hex::encode(root.0) }
+        };
+        overlay.commit(&Watermark { version: VERSION, head, at })?;
+    }
+    Ok(())
 }
 
 /// The time of the last entry folded.

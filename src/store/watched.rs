@@ -1,6 +1,6 @@
 //! The index of a running store: watched, so that the first damage that anybody meets has it built again.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use ledger::Progress;
 
@@ -9,7 +9,15 @@ use crate::index::{Index, IndexError, Op, Pair};
 /// The index that is used now, and whether it has to be built again.
 pub(crate) struct Watched {
     index: RwLock<Arc<dyn Index>>,
+    noted: Noted,
+}
+
+/// What all that use the index share.
+#[derive(Clone, Default)]
+struct Noted {
     damage: Arc<Damage>,
+    /// Held by whoever writes what belongs together in several batches; a list is not read meanwhile.
+    writing: Arc<RwLock<()>>,
 }
 
 /// Why an index cannot be used any more, once somebody met an error in it.
@@ -18,8 +26,13 @@ struct Damage(Mutex<Option<String>>);
 
 impl Watched {
     pub(crate) fn new(index: Arc<dyn Index>) -> Watched {
-        let damage = Arc::new(Damage::default());
-        Watched { index: RwLock::new(watch(index, &damage)), damage }
+        let noted = Noted::default();
+        Watched { index: RwLock::new(watch(index, &noted)), noted }
+    }
+
+    /// Until it is dropped, whoever lists rows waits: what is written meanwhile is seen whole or not at all.
+    pub(crate) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.noted.writing.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index.
@@ -29,12 +42,12 @@ impl Watched {
 
     /// Something read from it is not what was written, which it did not notice itself.
     pub(crate) fn suspect(&self, why: &IndexError) {
-        self.damage.note(why);
+        self.noted.damage.note(why);
     }
 
     /// What was met, until another index is used.
     pub(crate) fn damage(&self) -> Option<String> {
-        self.damage.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.noted.damage.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Until another one is there every answer is an error that says how far it is: none at all is better than too few
@@ -47,8 +60,8 @@ impl Watched {
 
     /// Another index is used from here on.
     pub(crate) fn put(&self, index: Arc<dyn Index>) {
-        *self.damage.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = watch(index, &self.damage);
+        *self.noted.damage.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = watch(index, &self.noted);
     }
 }
 
@@ -96,19 +109,19 @@ impl Damage {
     }
 }
 
-fn watch(index: Arc<dyn Index>, damage: &Arc<Damage>) -> Arc<dyn Index> {
-    Arc::new(Noting { index, damage: damage.clone() })
+fn watch(index: Arc<dyn Index>, noted: &Noted) -> Arc<dyn Index> {
+    Arc::new(Noting { index, noted: noted.clone() })
 }
 
 /// An index whose errors are noted.
 struct Noting {
     index: Arc<dyn Index>,
-    damage: Arc<Damage>,
+    noted: Noted,
 }
 
 impl Noting {
     fn noted<T>(&self, answer: Result<T, IndexError>) -> Result<T, IndexError> {
-        answer.inspect_err(|error| self.damage.note(error))
+        answer.inspect_err(|error| self.noted.damage.note(error))
     }
 }
 
@@ -118,10 +131,12 @@ impl Index for Noting {
     }
 
     fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Vec<Pair>, IndexError> {
+        let _whole = self.noted.writing.read().unwrap_or_else(PoisonError::into_inner);
         self.noted(self.index.scan(prefix, from, limit))
     }
 
     fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, limit: usize) -> Result<Vec<Pair>, IndexError> {
+        let _whole = self.noted.writing.read().unwrap_or_else(PoisonError::into_inner);
         self.noted(self.index.scan_back(prefix, before, limit))
     }
 

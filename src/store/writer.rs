@@ -22,7 +22,7 @@ use crate::open_index::{Sources, open_index, rebuild_index};
 use crate::pace::Pace;
 use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
-use crate::rows::{StreamRow, Watermark, key};
+use crate::rows::{StreamRow, key};
 use crate::subjects::Subjects;
 use crate::watched::Watched;
 use crate::{catch_up, data_key, erased, fold, keys};
@@ -509,13 +509,10 @@ impl Writer {
         let index = self.shared.index.get();
         catch_up::apply_bodies(index.as_ref(), fresh.ops())?;
         let signed = self.log.head().ok_or_else(|| IndexError("the ledger has no checkpoint".into()))?;
+        let _whole = self.shared.index.alone();
+        let entries = plan.entries.iter().map(|accepted| &accepted.entry);
         let head = catch_up::tree_head(&signed.checkpoint);
-        let mut overlay = catch_up::Overlay::new(index.as_ref());
-        for (number, accepted) in (plan.first..).zip(&plan.entries) {
-            let ops = fold::fold(&overlay, number, &accepted.entry)?;
-            overlay.take(ops);
-        }
-        overlay.commit(&Watermark { version: crate::rows::VERSION, head, at: self.last_at })?;
+        catch_up::fold_written(index.as_ref(), &self.shared.reader, plan.first, entries, head)?;
         *self.shared.head.write().unwrap_or_else(PoisonError::into_inner) = catch_up::head_from(signed);
         Ok(())
     }
