@@ -33,36 +33,40 @@ impl fmt::Debug for KeyId {
 
 /// The key of one record: 32 random bytes, from which all its other keys follow.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RecordKey([u8; 32]);
+pub struct RecordKey {
+    bytes: [u8; 32],
+    /// It follows from the bytes, and is asked for several times with every body.
+    id: KeyId,
+}
 
 impl RecordKey {
     /// The key of these bytes.
     pub fn new(bytes: [u8; 32]) -> RecordKey {
-        RecordKey(bytes)
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(keyed(&bytes, &[b"id"])) {
+            *to = from;
+        }
+        RecordKey { bytes, id: KeyId(id) }
     }
 
     /// Its name.
     pub fn id(&self) -> KeyId {
-        let mut id = [0; 16];
-        for (to, from) in id.iter_mut().zip(keyed(&self.0, &[b"id"])) {
-            *to = from;
-        }
-        KeyId(id)
+        self.id
     }
 
     /// A digest of a body by which the same body of the same record is known again, and that tells nobody anything once
     /// the key is gone.
     pub fn digest(&self, body: &[u8]) -> [u8; 32] {
-        keyed(&keyed(&self.0, &[b"digest"]), &[body])
+        keyed(&keyed(&self.bytes, &[b"digest"]), &[body])
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// The key under which its bodies are sealed.
     fn body_key(&self) -> Sealer {
-        Sealer(keyed(&self.0, &[b"body"]))
+        Sealer(keyed(&self.bytes, &[b"body"]))
     }
 }
 
@@ -74,28 +78,32 @@ impl fmt::Debug for RecordKey {
 
 /// The key under which record keys are kept: 32 random bytes, the one secret that opens everything.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DataKey([u8; 32]);
+pub struct DataKey {
+    bytes: [u8; 32],
+    /// What record keys are sealed under; it follows from the bytes.
+    sealer: [u8; 32],
+}
 
 impl DataKey {
     /// The key of these bytes.
     pub fn new(bytes: [u8; 32]) -> DataKey {
-        DataKey(bytes)
+        DataKey { bytes, sealer: keyed(&bytes, &[b"record keys"]) }
     }
 
     /// Reads 64 hexadecimal digits; white space around them does not count.
     pub fn parse(text: &str) -> Option<DataKey> {
-        hex::decode(text.trim()).ok()?.try_into().ok().map(DataKey)
+        hex::decode(text.trim()).ok()?.try_into().ok().map(DataKey::new)
     }
 
     /// A name of the key that reveals nothing of it: 16 hexadecimal digits.
     pub fn name(&self) -> String {
-        let mut name = hex::encode(keyed(&self.0, &[b"evidenced data key"]));
+        let mut name = hex::encode(keyed(&self.bytes, &[b"evidenced data key"]));
         name.truncate(16);
         name
     }
 
     pub(crate) fn sealer(&self) -> Sealer {
-        Sealer(keyed(&self.0, &[b"record keys"]))
+        Sealer(self.sealer)
     }
 }
 

@@ -39,8 +39,8 @@ impl Store {
                 let nonce = nonce_of(self.shared.options.random.as_ref()).map_err(KeyError::Random)?;
                 Ok((Seal { owners, nonce }, random().map_err(KeyError::Random)?))
             };
-            let index = self.shared.index.get();
-            lock(&self.shared.bodies).put(index.as_ref(), body, sought.digest(body), lines, seal)
+            let (index, digest) = (self.shared.index.get(), sought.digest(body));
+            lock(&self.shared.bodies).put(index.as_ref(), body, digest, lines, seal)
         };
         let kept = match put() {
             Err(PutError::Index(error)) => {

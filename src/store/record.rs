@@ -3,15 +3,13 @@
 //!
 //! Everything here is deterministic but for the salts: the same run gives the same lines in the same order.
 
-use std::collections::BTreeMap;
-
 use domain::entry::{self, CheckLine, DeviationDetail, Fact, Intent, Observations, PopulationManifest};
 use domain::{
     BodyId, CheckId, CollectionRun, Exchange, Gap, Observation, Population, Pseudonym, ResourceKey, RowAddress,
     SourceId, StreamId,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::read::ObservationLine;
 use crate::subjects::{ASKED_FOR, Owner};
@@ -213,42 +211,77 @@ pub fn row_text<T: Serialize>(value: &T) -> Result<String, StoreError> {
     let unwritable = |e: serde_json::Error| StoreError::Unwritable(e.to_string());
     let value = serde_json::to_value(value).map_err(unwritable)?;
     let Value::Object(members) = &value else { return canonical(&value) };
-    let members: BTreeMap<&String, &Value> = members.iter().collect();
     let mut text = String::from("{\n");
-    for (place, (name, member)) in members.iter().enumerate() {
-        let comma = if place + 1 < members.len() { "," } else { "" };
-        let name_text = canonical_text(name)?;
+    for (place, (name, member)) in sorted(members).into_iter().enumerate() {
+        if place > 0 {
+            text.push_str(",\n");
+        }
+        write_text(&mut text, name)?;
+        text.push(':');
         match member {
             Value::Object(fields) if *name == "fields" && !fields.is_empty() => {
-                let fields: BTreeMap<&String, &Value> = fields.iter().collect();
-                text.push_str(&format!("{name_text}:{{\n"));
-                for (place, (field, value)) in fields.iter().enumerate() {
-                    let comma = if place + 1 < fields.len() { "," } else { "" };
-                    text.push_str(&format!("{}:{}{comma}\n", canonical_text(field)?, canonical_value(value)?));
+                text.push_str("{\n");
+                for (place, (field, value)) in sorted(fields).into_iter().enumerate() {
+                    if place > 0 {
+                        text.push_str(",\n");
+                    }
+                    write_text(&mut text, field)?;
+                    text.push(':');
+                    write_value(&mut text, value)?;
                 }
-                text.push_str(&format!("}}{comma}\n"));
+                text.push_str("\n}");
             }
-            member => text.push_str(&format!("{name_text}:{}{comma}\n", canonical_value(member)?)),
+            member => write_value(&mut text, member)?,
         }
     }
-    text.push('}');
+    text.push_str(if members.is_empty() { "}" } else { "\n}" });
     Ok(text)
 }
 
-/// [`canonical`] of a value. Of most there is one form only, and asking for another order of nothing takes time.
-fn canonical_value(value: &Value) -> Result<String, StoreError> {
-    match value {
-        Value::Null => Ok("null".to_owned()),
-        Value::Bool(true) => Ok("true".to_owned()),
-        Value::Bool(false) => Ok("false".to_owned()),
-        Value::String(text) => canonical_text(text),
-        Value::Number(_) | Value::Array(_) | Value::Object(_) => canonical(value),
-    }
+fn sorted(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut sorted: Vec<_> = members.iter().collect();
+    sorted.sort_unstable_by_key(|(name, _)| *name);
+    sorted
 }
 
-/// [`canonical`] of a text: RFC 8785 escapes what serde_json does, and in the same way.
-fn canonical_text(text: &str) -> Result<String, StoreError> {
-    serde_json::to_string(text).map_err(|e| StoreError::Unwritable(e.to_string()))
+/// Appends [`canonical`] of a value. Of most there is one form only, and asking for another order of nothing takes time.
+fn write_value(text: &mut String, value: &Value) -> Result<(), StoreError> {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(true) => text.push_str("true"),
+        Value::Bool(false) => text.push_str("false"),
+        Value::String(value) => write_text(text, value)?,
+        Value::Array(items) => {
+            text.push('[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    text.push(',');
+                }
+                write_value(text, item)?;
+            }
+            text.push(']');
+        }
+        Value::Number(number) => match number.as_i64().filter(|number| number.unsigned_abs() <= GREATEST_EXACT) {
+            Some(number) => text.push_str(&number.to_string()),
+            None => text.push_str(&canonical(number)?),
+        },
+        Value::Object(_) => text.push_str(&canonical(value)?),
+    }
+    Ok(())
+}
+
+/// Whole numbers up to this have one form in RFC 8785; beyond it they are written as the floating point numbers they are
+/// there (<https://www.rfc-editor.org/rfc/rfc8785#section-3.2.2.3>).
+const GREATEST_EXACT: u64 = (1 << 53) - 1;
+
+/// Appends [`canonical`] of a text: RFC 8785 escapes what serde_json does, and in the same way.
+fn write_text(text: &mut String, value: &str) -> Result<(), StoreError> {
+    if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        text.extend(["\"", value, "\""]);
+    } else {
+        text.push_str(&serde_json::to_string(value).map_err(|e| StoreError::Unwritable(e.to_string()))?);
+    }
+    Ok(())
 }
 
 /// How the type of who we are at a source ends: that is somebody's name too.

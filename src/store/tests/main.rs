@@ -573,7 +573,11 @@ fn the_body_of_a_row_has_each_field_on_a_line_of_its_own() {
 #[test]
 fn every_value_in_a_row_is_written_as_rfc_8785_has_it() {
     let odd: String = (0..0x300).chain([0x2028, 0xfeff, 0x1f600]).filter_map(char::from_u32).collect();
-    for value in [odd.into(), serde_json::Value::Null, true.into(), false.into(), serde_json::json!(1e3)] {
+    let edges = serde_json::json!([
+        0, -7, 9_007_199_254_740_991_i64, 9_007_199_254_740_992_i64, -9_007_199_254_740_993_i64, u64::MAX, 0.1, -0.0, 1e3,
+        1e21, "x", [], [[null]], {"b": [2.0], "a": {}}
+    ]);
+    for value in [odd.into(), serde_json::Value::Null, true.into(), false.into(), edges] {
         let text = store::row_text(&serde_json::json!({"fields": {"value": value}, "value": value})).unwrap();
         let canonical = store::canonical(&value).unwrap();
         assert_eq!(text, format!("{{\n\"fields\":{{\n\"value\":{canonical}\n}},\n\"value\":{canonical}\n}}"));
