@@ -584,6 +584,29 @@ fn every_value_in_a_row_is_written_as_rfc_8785_has_it() {
     }
 }
 
+#[test]
+fn a_long_batch_of_entries_leaves_the_index_that_they_leave_one_by_one_and_a_start_has_nothing_to_fold() {
+    let schedule = |n: i64| {
+        let stream = format!("example:office/door-{}", n % 40).parse().unwrap();
+        Fact::Schedule(Schedule { stream, expression: Some(format!("every: {}m", n + 1)), zone: None, from: slot(n).0 })
+    };
+    let told = [300, 1].map(|at_once| {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let store = new_store(&data);
+        for n in (0..300).step_by(at_once) {
+            store.record((n..n + at_once as i64).map(schedule).collect()).unwrap();
+        }
+        let found = rows(store.index().as_ref());
+        drop(store);
+        let (store, recovered) = Store::open(options(&data, 9_000_000)).unwrap();
+        assert_eq!((recovered.notes, recovered.folded), (vec![], 0));
+        assert!(rows(store.index().as_ref()) == found, "what was kept is what was seen");
+        found
+    });
+    assert!(told[0] == told[1]);
+}
+
 /// Every file below a folder, by its bytes.
 fn everything(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
