@@ -21,8 +21,9 @@ use crate::reader;
 use crate::segment::{self, GREATEST_ENTRY};
 use crate::tree::{Frontier, root_by_definition};
 
-/// The greatest number of entries in one batch.
-pub const GREATEST_BATCH: usize = 4096;
+/// The greatest number of entries in one batch. It is held in memory several times over: the most that may come at once
+/// are the deviations that a first look at a large organisation finds, at about 1 kB each.
+pub const GREATEST_BATCH: usize = 1 << 17;
 
 /// Limits of a log. The defaults are those of the format; tests make them small.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -70,6 +70,8 @@ pub const LEAST_ROOM: u64 = 128 << 20;
 const QUEUE: usize = 1024;
 /// Jobs in one batch.
 const BATCH: usize = 256;
+/// No further job is taken into a batch of more entries.
+const LONG_BATCH: usize = 4096;
 
 impl Store {
     /// Opens the store: recovers the ledger, reads what the packs hold, brings the index up to date or builds it again.
@@ -382,13 +384,24 @@ impl Writer {
             }
             return;
         }
+        let mut jobs = jobs.into_iter();
+        while jobs.len() > 0 {
+            self.write_some(&mut jobs);
+        }
+    }
+
+    /// Writes jobs as one batch: all of them, or as many as fit.
+    fn write_some(&mut self, jobs: &mut std::vec::IntoIter<Job>) {
         let mut plan = Plan::new(self.log.size());
         let mut answers = Vec::with_capacity(jobs.len());
         // An index that cannot be built again ends the store, and every job below is told so.
         drop(self.mend());
-        for job in jobs {
+        for job in jobs.by_ref() {
             let planned = self.planned(&mut plan, job.facts);
             answers.push((job.answer, planned));
+            if plan.entries.len() > LONG_BATCH {
+                break;
+            }
         }
         let shared = self.shared.clone();
         // What an index costs that has to be built again says nothing of the disk's pace.
@@ -427,6 +440,9 @@ impl Writer {
     /// What is refused leaves no trace in the plan.
     fn plan(&mut self, plan: &mut Plan, facts: &[Fact]) -> Result<Vec<Receipt>, PlanError> {
         let index = self.shared.index.get();
+        if facts.len() > ledger::GREATEST_BATCH - LONG_BATCH {
+            return Err(StoreError::Unwritable(format!("{} entries at once", facts.len())).into());
+        }
         let mut receipts = Vec::new();
         let mut part = Plan::new(plan.next());
         for fact in facts {

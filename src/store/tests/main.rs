@@ -607,6 +607,20 @@ fn a_long_batch_of_entries_leaves_the_index_that_they_leave_one_by_one_and_a_sta
     assert!(told[0] == told[1]);
 }
 
+#[test]
+fn what_follows_from_one_judgement_is_recorded_at_once_however_much_and_too_much_is_refused_and_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = new_store(&dir.path().join("data"));
+    let schedule = |n: usize| {
+        let stream = format!("example:office/door-{n}").parse().unwrap();
+        Fact::Schedule(Schedule { stream, expression: None, zone: None, from: slot(0).0 })
+    };
+    assert_eq!(store.record((0..5000).map(schedule).collect()).unwrap().len(), 5000);
+    let refused = store.record(vec![schedule(0); ledger::GREATEST_BATCH]);
+    assert!(matches!(refused, Err(StoreError::Unwritable(_))), "{:?}", refused.map(|receipts| receipts.len()));
+    assert_eq!(store.record_one(schedule(1)).unwrap().entry, 5001);
+}
+
 /// Every file below a folder, by its bytes.
 fn everything(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
