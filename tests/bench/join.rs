@@ -5,6 +5,9 @@
 //! members are more sources still: that is how a run of 300,000 resources is measured. Then one process joins what was recorded, and records and judges what
 //! comes of it. It is asked for half as many and for all of them, so that the last column shows whether time grows with the
 //! accounts or faster.
+//!
+//! A join of 100,000 accounts, of which 5,800 deviate at the first look, was seen to take 450 MB at its peak. Most of that is
+//! the index: sled holds a page of rows several times over while a batch is applied, whatever its cache is set to.
 
 use std::error::Error;
 use std::fmt::Write as _;
