@@ -138,16 +138,15 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         print_meaning(&meaning, unread.as_deref(), out);
         print_outside(&meaning.outside, !trust.roots.is_empty(), out);
     }
-    let mut code = report.exit_code(needed);
     let outside = &meaning.outside;
     let invalid = unread.is_some() || meaning.problems.iter().any(|problem| problem.invalid);
-    if invalid || !outside.broken.is_empty() {
-        code = code.max(INVALID);
-    } else if !outside.contradicted.is_empty() && code < INVALID {
-        code = DIVERGED;
-    } else if code < INVALID && (!meaning.problems.is_empty() || (locked.is_some() && !args.skip_bodies)) {
-        code = INCOMPLETE;
-    }
+    let incomplete = !meaning.problems.is_empty() || (locked.is_some() && !args.skip_bodies);
+    let found = [
+        (invalid || !outside.broken.is_empty(), INVALID),
+        (!outside.contradicted.is_empty(), DIVERGED),
+        (incomplete, INCOMPLETE),
+    ];
+    let mut code = worst(report.exit_code(needed), found.into_iter().filter_map(|(is, code)| is.then_some(code)));
     if args.require == args::Level::Anchored && code == 0 && !outside.is_anchored() {
         code = NOT_REACHED;
     }
@@ -216,6 +215,13 @@ const DIVERGED: u8 = 30;
 const INVALID: u8 = 40;
 /// Something that should be there is not.
 const INCOMPLETE: u8 = 50;
+
+/// Of all that is wrong, what weighs most: invalid before diverged before incomplete, as the ledger's own report has it.
+fn worst(code: u8, found: impl Iterator<Item = u8>) -> u8 {
+    let weight =
+        |code: &u8| [INVALID, DIVERGED, INCOMPLETE].iter().position(|known| known == code).unwrap_or(usize::MAX);
+    found.chain([code]).min_by_key(weight).unwrap_or(code)
+}
 
 /// The certificates that vouch for authorities: those that were named, else those of the settings.
 fn trusted(args: &VerifyArgs, settings: Option<&Settings>) -> anyhow::Result<Roots> {
@@ -374,5 +380,25 @@ fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
         let word = if problem.invalid { out.toned(Tone::Bad, "invalid") } else { out.toned(Tone::Unseen, "missing") };
         let row = problem.row.map_or_else(String::new, |row| format!("/{row}"));
         out.line(format!("{word}: #{}{row}: {}", problem.entry, problem.what));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_things_that_are_wrong_the_exit_code_says_the_one_that_weighs_most() {
+        for (code, found, expected) in [
+            (0, vec![], 0),
+            (NOT_REACHED, vec![], NOT_REACHED),
+            (DIVERGED, vec![INCOMPLETE], DIVERGED),
+            (INCOMPLETE, vec![DIVERGED], DIVERGED),
+            (INCOMPLETE, vec![INVALID], INVALID),
+            (INVALID, vec![DIVERGED, INCOMPLETE], INVALID),
+            (NOT_REACHED, vec![INCOMPLETE], INCOMPLETE),
+        ] {
+            assert_eq!(worst(code, found.iter().copied()), expected, "{code} {found:?}");
+        }
     }
 }
