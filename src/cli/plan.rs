@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{anyhow, bail};
 use checks::did_you_mean;
+use domain::{Duration, Timestamp};
 use kit::Kind;
 
 use super::Exit;
@@ -12,6 +13,7 @@ use super::output::{Output, Table, Tone, counted, thousands};
 use super::read::{load, settings_if_any, settings_path};
 use crate::knowledge::Knowledge;
 use crate::loaded::Loaded;
+use crate::schedule::Schedule;
 
 /// The knowledge of the settings, or of this binary where there are none.
 pub(super) fn knowledge(cli: &Cli, out: &Output) -> anyhow::Result<Knowledge> {
@@ -31,7 +33,7 @@ pub(super) fn plan(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     let mut sources = BTreeSet::new();
     for stream in loaded.streams() {
         let (least, most) = stream.collector.calls_per_run();
-        let runs_a_day = 86_400_000.0 / stream.schedule.period().millis().max(1) as f64;
+        let runs_a_day = runs_a_day(&stream.schedule);
         least_a_day += f64::from(least) * runs_a_day;
         most_a_day += f64::from(most) * runs_a_day;
         collectors += 1;
@@ -69,6 +71,14 @@ pub(super) fn plan(cli: &Cli, out: &Output) -> anyhow::Result<Exit> {
     table.print(out, "");
     print_blind(&loaded, out);
     Ok(Exit::Ok)
+}
+
+/// Over a whole cycle of leap years, since some run on a few days only.
+fn runs_a_day(schedule: &Schedule) -> f64 {
+    const DAYS: u32 = 4 * 365 + 1;
+    let through = Timestamp::default().plus(Duration::from_secs(u64::from(DAYS) * 86_400));
+    let slots = schedule.slots_within(Timestamp::default(), through).map_or(0, |slots| slots.count);
+    slots as f64 / f64::from(DAYS)
 }
 
 fn rounded(calls: f64) -> u64 {
@@ -163,4 +173,23 @@ fn kinds_wanted(cli: &Cli, args: &PermissionsArgs, out: &Output) -> anyhow::Resu
     let settings = settings_if_any(cli, out)?.unwrap_or_default();
     let configured: BTreeSet<&str> = settings.sources.all().iter().map(|(_, source)| source.kind().name).collect();
     Ok(connectors::kinds().filter(|kind| configured.is_empty() || configured.contains(kind.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_as_many_runs_as_its_schedule_has_slots_on_average() {
+        for (expression, expected) in [
+            ("every: 15m", 96.0),
+            ("* 6,7 * * *", 120.0),
+            ("0 9 * * 1", 1.0 / 7.0),
+            ("0 0 1 1 *", 4.0 / 1461.0),
+            ("0 0 29 2 *", 1.0 / 1461.0),
+        ] {
+            let runs = runs_a_day(&Schedule::parse(expression, None).unwrap());
+            assert!((runs - expected).abs() < 0.002, "{expression}: {runs} and not {expected}");
+        }
+    }
 }
