@@ -1,6 +1,7 @@
 //! `evidenced-verify`: verifies an evidence package offline, with nothing but the package and what its reader holds.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of one page that prints its report")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ Verifies an evidence package offline: evidenced-verify [OPTIONS] [FOLDER]
 Exit codes: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 usage.";
 
 fn main() -> ExitCode {
-    match read(std::env::args().skip(1)) {
+    match read(std::env::args_os().skip(1)) {
         Ok(None) => {
             println!("{HELP}");
             ExitCode::SUCCESS
@@ -37,38 +38,45 @@ fn main() -> ExitCode {
 }
 
 /// Reads the arguments; `None` when help is asked for.
-fn read(mut args: impl Iterator<Item = String>) -> Result<Option<(PathBuf, Asked, Level)>, String> {
+fn read(mut args: impl Iterator<Item = OsString>) -> Result<Option<(PathBuf, Asked, Level)>, String> {
     let (mut folder, mut asked, mut required) = (None, Asked::default(), Level::Signed);
     while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
-        match arg.as_str() {
+        let option = arg.to_string_lossy();
+        let mut value = || args.next().ok_or_else(|| format!("{option} needs a value"));
+        let word = |value: OsString| value.into_string().map_err(|_| format!("{option}: that is not text"));
+        match option.as_ref() {
             "--help" | "-h" => return Ok(None),
             "--key" => {
-                for line in value()?.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                for line in
+                    word(value()?)?.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+                {
                     let key = line.parse().map_err(|error| format!("--key: {error}"))?;
                     asked.keys.get_or_insert_default().push(key);
                 }
             }
             "--pin" => {
-                let path = value()?;
-                let note = std::fs::read(&path).map_err(|error| format!("--pin: cannot read {path}: {error}"))?;
-                ledger::SignedCheckpoint::parse_unverified(&note).map_err(|error| format!("--pin: {path}: {error}"))?;
+                let path = PathBuf::from(value()?);
+                let shown = path.display();
+                let note = std::fs::read(&path).map_err(|error| format!("--pin: cannot read {shown}: {error}"))?;
+                ledger::SignedCheckpoint::parse_unverified(&note)
+                    .map_err(|error| format!("--pin: {shown}: {error}"))?;
                 asked.pin = Some(note);
             }
             "--ca" => {
-                let path = value()?;
-                let pem = std::fs::read(&path).map_err(|error| format!("--ca: cannot read {path}: {error}"))?;
-                let roots = anchor::Roots::from_pem(&pem).map_err(|error| format!("--ca: {path}: {error}"))?;
+                let path = PathBuf::from(value()?);
+                let shown = path.display();
+                let pem = std::fs::read(&path).map_err(|error| format!("--ca: cannot read {shown}: {error}"))?;
+                let roots = anchor::Roots::from_pem(&pem).map_err(|error| format!("--ca: {shown}: {error}"))?;
                 asked.roots = asked.roots.and(roots);
             }
-            "--digest" => asked.digest = Some(value()?),
+            "--digest" => asked.digest = Some(word(value()?)?),
             "--require" => {
-                let word = value()?;
+                let word = word(value()?)?;
                 required = Level::named(&word).ok_or_else(|| format!("--require: there is no level {word:?}"))?;
             }
             option if option.starts_with('-') => return Err(format!("there is no option {option}")),
             _ if folder.is_some() => return Err("one folder at a time".to_owned()),
-            path => folder = Some(PathBuf::from(path)),
+            _ => folder = Some(PathBuf::from(&arg)),
         }
     }
     Ok(Some((folder.unwrap_or_else(|| PathBuf::from(".")), asked, required)))
