@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use domain::entry::{Export, ExportDetail, Fact, Genesis, Version};
 use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Secrets, Surroundings, SystemSecrets};
-use ledger::DataKey;
+use ledger::{DataKey, Reader};
 use query::Query;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -106,6 +106,7 @@ impl BadDisk {
 }
 
 fn options(data: &Path, settings: &Settings, disk: Option<ledger::SharedDisk>) -> anyhow::Result<Options> {
+    own_ledger(data, settings)?;
     Ok(Options {
         data: data.to_owned(),
         guard: settings.guard_dir.clone(),
@@ -172,11 +173,22 @@ impl kit::Jitter for Spread {
     }
 }
 
-/// Refuses settings of another organisation than the ledger's, before anything is recorded.
-pub fn own_ledger(store: &Store, settings: &Settings) -> anyhow::Result<()> {
-    match settings.of_another(&genesis(store)?) {
+/// Refuses settings of another organisation than that of the ledger in a data directory, before anything is recorded or
+/// destroyed there.
+pub fn own_ledger(data: &Path, settings: &Settings) -> anyhow::Result<()> {
+    match of_another(data, settings) {
         Some(why) => bail!("nothing was recorded: {why}"),
         None => Ok(()),
+    }
+}
+
+/// Why nothing is recorded in a data directory by these settings, where it holds the ledger of another organisation.
+pub fn of_another(data: &Path, settings: &Settings) -> Option<String> {
+    // What does not read is for whoever opens it to say.
+    let first = Reader::open(&store::Layout::new(data).ledger()).entry(0).ok()?;
+    match store::read::parse_entry(0, &first).ok()?.fact {
+        Fact::Genesis(genesis) => settings.of_another(&genesis),
+        _ => None,
     }
 }
 
@@ -281,7 +293,6 @@ pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Resu
         tracing::warn!(note, "recovered");
     }
     tracing::info!(data = %start.data.display(), entries = store.head()?.size, folded = recovered.folded, "the ledger is open");
-    own_ledger(&store, &start.loaded.settings)?;
     let store = Arc::new(store);
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     let around = surroundings(&start.loaded, store.clone(), clock.clone(), random);

@@ -309,7 +309,9 @@ impl Settings {
     /// Why nothing is recorded by these settings in the ledger that begins so; `None` when it is the organisation's own.
     pub fn of_another(&self, genesis: &Genesis) -> Option<String> {
         let (wanted, found) = (self.origin(), genesis.first_name());
-        (wanted != found).then(|| {
+        // Without settings nobody is named.
+        let named = !self.organisation.is_empty() || self.ledger.origin.is_some();
+        (named && wanted != found).then(|| {
             format!(
                 "these settings belong to the ledger {wanted}, and this one is {found}: name the data directory of {}, or, if that is \
                  this organisation under another name, say so in the settings: ledger: {{origin: {found}}}",

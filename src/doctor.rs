@@ -65,6 +65,11 @@ pub fn examine(path: &Path, data: Option<&Path>, clock: &dyn Clock) -> Vec<Line>
         lines.push(bad("data directory", format!("there is no ledger in {}", data.display()), remedy));
         return lines;
     }
+    if let Some(loaded) = &loaded
+        && let Some(why) = app::of_another(data, &loaded.settings)
+    {
+        lines.push(bad("settings", why, "nothing is recorded here by these settings"));
+    }
     lines.extend(directory(&layout));
     lines.push(space(&layout));
     let running = daemon(&layout, &mut lines);
@@ -125,7 +130,8 @@ fn directory(layout: &Layout) -> Vec<Line> {
     let about = "data directory";
     let us = rustix::process::geteuid().as_raw();
     let mut wrong = Vec::new();
-    for (path, others) in [(layout.data().to_owned(), 0o077), (layout.keys(), 0o077), (layout.signing_key(), 0o077)] {
+    let own_key = Some(layout.data_key()).filter(|path| path.exists());
+    for path in [layout.data().to_owned(), layout.keys(), layout.signing_key()].into_iter().chain(own_key) {
         match fs::metadata(&path) {
             Err(error) => wrong.push(bad(about, format!("{}: {error}", path.display()), "put it back from a copy")),
             Ok(there) => {
@@ -133,9 +139,12 @@ fn directory(layout: &Layout) -> Vec<Line> {
                     let said = format!("{} belongs to user {}, and this is user {us}", path.display(), there.uid());
                     wrong.push(warn(about, said, "look at it as the user that runs the daemon"));
                 }
-                if there.mode() & others != 0 {
-                    let said = format!("{} may be read by others: mode {:o}", path.display(), there.mode() & 0o7777);
-                    wrong.push(warn(about, said, format!("chmod go= {}", path.display())));
+                let (mode, shown) = (there.mode() & 0o7777, path.display());
+                let remedy = format!("chmod go= {shown}");
+                if mode & 0o022 != 0 {
+                    wrong.push(bad(about, format!("{shown} may be changed by others: mode {mode:o}"), remedy));
+                } else if mode & 0o055 != 0 {
+                    wrong.push(warn(about, format!("{shown} may be read by others: mode {mode:o}"), remedy));
                 }
             }
         }

@@ -157,7 +157,7 @@ pub fn make(
     write_checkpoints(&mut folder, &reader, &keys, &first, &last, &asked.pins)?;
     let dated_by = outside::write(&mut folder, dates)?;
 
-    let mut bodies = Bodies::new(source, &selection, &asked.hide);
+    let mut bodies = Bodies::new(source, &selection, asked);
     for (done, (number, entry)) in selection.entries.iter().enumerate() {
         let path = reader.inclusion(*number, last.checkpoint.size)?;
         let proof = TlogProof { extra: None, index: *number, path, checkpoint: last.note.clone() };

@@ -398,6 +398,22 @@ fn invariant_22_nothing_of_one_tenant_stands_in_a_package_of_another() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("belong to the ledger evidenced/beta-ltd, and this one is evidenced/alpha"), "{said}");
     }
+    let data = ours.data();
+    let foreign = ["--data", data.to_str().unwrap()];
+    let two = ["--because", "a case", "--asked-by", "Legal", "--approved-by", "Board"];
+    for args in [
+        [&["hold", "--all"], two.as_slice()].concat(),
+        [&["release", "1"], two.as_slice()].concat(),
+        vec!["erase", "keycloak.user/1", "--because", "a request", "--by", "Legal", "--yes"],
+        vec!["package", "--all", "--period", "2020-01-01..", "--for", "an auditor", "--out", "none"],
+        vec!["ledger", "rotate-key"],
+        vec!["ledger", "close", "--because", "a mistake", "--yes"],
+    ] {
+        let (code, said) = told(&theirs, &[args.as_slice(), &foreign].concat());
+        assert!(code == Some(2) && said.contains("this one is evidenced/alpha"), "{args:?}: {said}");
+    }
+    let (code, said) = told(&theirs, &[["doctor"].as_slice(), &foreign].concat());
+    assert!(code == Some(2) && said.contains("this one is evidenced/alpha"), "{said}");
     assert_eq!(Offline::open(&ours.data()).unwrap().head().unwrap().size, before);
     let mut daemon = ours.start_as_written(&[]);
     daemon.wait_for_runs(1);

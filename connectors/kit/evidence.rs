@@ -119,7 +119,11 @@ impl Recorder {
         match count? {
             count if count == of.count => Ok(()),
             count => {
-                let why = format!("{count} of {} rows are left in #{}", of.count, of.run);
+                let why = format!(
+                    "{count} of {} rows are left in #{}; the others were erased or have expired, and count as unread until they \
+                     are collected again",
+                    of.count, of.run
+                );
                 Err(self.give_up(mark, GapReason::Truncated, why))
             }
         }

@@ -71,6 +71,7 @@ pub(super) fn erase(cli: &Cli, args: &EraseArgs, out: &Output) -> anyhow::Result
 
 /// Has the daemon erase that holds the data directory, or erases by itself where none runs.
 fn done(data: &Path, settings: &Settings, asked: &EraseAsked, out: &Output) -> anyhow::Result<Erased> {
+    app::own_ledger(data, settings)?;
     let socket = Layout::new(data).socket();
     if serve::is_answered(&socket) {
         out.note("a daemon runs here, and erases once the runs under way have ended");

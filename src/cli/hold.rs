@@ -63,6 +63,7 @@ impl Holder {
     fn find(cli: &Cli, out: &Output) -> anyhow::Result<Holder> {
         let settings = settings_beside(cli, out)?.unwrap_or_default();
         let data = data_dir(cli, Some(&settings));
+        app::own_ledger(&data, &settings)?;
         let socket = Layout::new(&data).socket();
         if serve::is_answered(&socket) {
             return Ok(Holder::Daemon(socket));

@@ -38,6 +38,7 @@ pub(super) fn package(cli: &Cli, args: &PackageArgs, out: &Output) -> anyhow::Re
     };
     let settings = settings_beside(cli, out)?.unwrap_or_default();
     let data = data_dir(cli, Some(&settings));
+    app::own_ledger(&data, &settings)?;
     let watched = std::io::stderr().is_terminal() && !out.json();
     let source = Source { data: &data, offline: &reading.offline, query: &query };
     let made = make(&source, &asked, &args.out, &mut |done, all| {

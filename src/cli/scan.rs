@@ -43,7 +43,6 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
     for note in recovered.notes {
         out.note(note);
     }
-    app::own_ledger(&store, &loaded.settings)?;
     let store = Arc::new(store);
     app::record_version(&store, &loaded)?;
     let around = app::surroundings(&loaded, store.clone(), Arc::new(SystemClock), Arc::new(SystemRandom));

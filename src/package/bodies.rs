@@ -14,7 +14,7 @@ use store::{ReadError, SaltedBody};
 
 use super::folder::{Folder, Pieces};
 use super::select::{Chosen, Selection, hides};
-use super::{PackageError, Source};
+use super::{Asked, PackageError, Source};
 
 /// Why a body that an entry names is not in the package.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub(super) struct Bodies<'a> {
     checks: &'a BTreeSet<CheckId>,
     /// The types of resource that the checks speak of.
     types: BTreeSet<ResourceType>,
+    /// Everything was asked for, what no check reads included.
+    all: bool,
     hide: &'a [String],
     /// What could be hidden of each type of which something is: the names that its rows have.
     hideable: BTreeMap<ResourceType, BTreeSet<String>>,
@@ -66,13 +68,14 @@ pub(super) struct Bodies<'a> {
 }
 
 impl<'a> Bodies<'a> {
-    pub(super) fn new(source: &'a Source<'a>, selection: &'a Selection, hide: &'a [String]) -> Bodies<'a> {
+    pub(super) fn new(source: &'a Source<'a>, selection: &'a Selection, asked: &'a Asked) -> Bodies<'a> {
         let infos = selection.checks.iter().filter_map(|check| source.query.catalogue.checks.get(check));
         Bodies {
             source,
             checks: &selection.checks,
             types: infos.map(|info| info.kind.clone()).collect(),
-            hide,
+            all: asked.all,
+            hide: &asked.hide,
             hideable: BTreeMap::new(),
             kept: Kept::default(),
             withheld: BTreeMap::new(),
@@ -137,7 +140,7 @@ impl<'a> Bodies<'a> {
             self.whole(folder, &format!("manifests/{number:06}-{kind}.txt"), manifest)?;
             let Some((_, text)) = self.read(manifest)? else { continue };
             for (_, body) in population_lines(&text)? {
-                match self.types.contains(&population.kind) {
+                match self.all || self.types.contains(&population.kind) {
                     true => rows.push((body, population.kind.clone())),
                     false => self.leave_out(&body, Withheld::NotAsked),
                 }
@@ -156,7 +159,7 @@ impl<'a> Bodies<'a> {
         }
         self.whole(folder, &format!("manifests/{number:06}-calls.txt"), list)?;
         for exchange in self.source.query.exchanges(Some(list))? {
-            let asked = calls.contains(&exchange.seq) || exchange.error.is_some();
+            let asked = self.all || calls.contains(&exchange.seq) || exchange.error.is_some();
             self.answer(folder, number, &exchange, asked)?;
         }
         Ok(())
