@@ -135,11 +135,13 @@ pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Resu
         out.line("           data, or have a copy made by whoever is (evidenced backup) and verify that");
     }
     if sound {
-        print_meaning(&meaning, unread.as_deref(), out);
+        print_meaning(&meaning, unread.as_deref(), report.problems.is_empty(), out);
         print_outside(&meaning.outside, !trust.roots.is_empty(), out);
     }
     let outside = &meaning.outside;
-    let invalid = unread.is_some() || meaning.problems.iter().any(|problem| problem.invalid);
+    // Where the ledger's own report names something already, what does not read is that same thing again.
+    let unexplained = unread.is_some() && report.problems.is_empty();
+    let invalid = unexplained || meaning.problems.iter().any(|problem| problem.invalid);
     let incomplete = !meaning.problems.is_empty() || (locked.is_some() && !args.skip_bodies);
     let found = [
         (invalid || !outside.broken.is_empty(), INVALID),
@@ -326,10 +328,11 @@ fn print_ledger(report: &ledger::Report, out: &Output) {
     }
 }
 
-fn print_meaning(meaning: &Meaning, unread: Option<&str>, out: &Output) {
-    if let Some(error) = unread {
-        out.line(format!("{}: {error}", out.toned(Tone::Bad, "invalid")));
-        return;
+fn print_meaning(meaning: &Meaning, unread: Option<&str>, unexplained: bool, out: &Output) {
+    match unread {
+        Some(error) if unexplained => return out.line(format!("{}: {error}", out.toned(Tone::Bad, "invalid"))),
+        Some(error) => return out.line(out.toned(Tone::Unseen, format!("unread     what the entries mean: {error}"))),
+        None => {}
     }
     if let Some(before) = &meaning.continues {
         let (origin, size, missing) = (&before.origin, before.known.size, before.missing);
