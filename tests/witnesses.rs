@@ -137,8 +137,12 @@ fn what_a_witness_cosigned_counts_as_kept_and_an_older_copy_is_refused_on_its_wo
     assert_eq!(daemon.stop().0, Some(0));
     copy(&old, &data);
     let size = Reader::open(&data.join("ledger")).size().unwrap();
-    let run =
-        Command::new(binary()).args(["run", "--config"]).arg(setup.settings()).stdin(Stdio::null()).output().unwrap();
+    let run = Command::new(binary())
+        .args(["run", "--until-stdin-ends", "--config"])
+        .arg(setup.settings())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(2), "{said}");
     assert!(said.contains("has seen") && said.contains("evidenced ledger close --because"), "{said}");

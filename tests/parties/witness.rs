@@ -118,13 +118,20 @@ fn party_litewitness_cosigns_the_ledger_and_an_older_copy_is_refused_on_its_word
     let old = setup.dir.path().join("old");
     copy(&data, &old);
     let mut daemon = setup.start();
+    // Counted once it answers at all.
+    daemon.wait_for_runs(1);
     let before = daemon.api().facts("cosigned").len();
+    assert!(before >= 2, "{before}");
     daemon.wait("more cosignatures", |api| (api.facts("cosigned").len() > before + 1).then_some(()));
     assert_eq!(daemon.stop().0, Some(0));
     copy(&old, &data);
     let size = Reader::open(&data.join("ledger")).size().unwrap();
-    let run =
-        Command::new(binary()).args(["run", "--config"]).arg(setup.settings()).stdin(Stdio::null()).output().unwrap();
+    let run = Command::new(binary())
+        .args(["run", "--until-stdin-ends", "--config"])
+        .arg(setup.settings())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(2), "{said}");
     assert!(said.contains("witness.example.com/lite has seen"), "{said}");
