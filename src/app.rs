@@ -394,6 +394,8 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
     drop(
         tokio::time::timeout(Duration::from_secs(2), async { (serving.await, reloading.await, watching.await) }).await,
     );
+    // The last figures that are sent are those of the end, not of a look some seconds before it.
+    watch::look_if_pushed(&daemon).await;
     match ended {
         Ok(()) => {
             tracing::info!("ended");

@@ -31,13 +31,9 @@ pub async fn keep_looking(daemon: Arc<Daemon>, stop: CancellationToken) {
     let mut slow: Option<(Timestamp, String)> = None;
     while !stop.is_cancelled() {
         let now = daemon.clock.now();
-        // Whoever reads them here has a look taken first; what is pushed is as of the look before.
-        if daemon.metrics.pushed() && now.since(looked) >= LOOK_EVERY.min(daemon.loaded().settings.telemetry.every) {
+        if now.since(looked) >= LOOK_EVERY.min(daemon.loaded().settings.telemetry.every) {
             looked = now;
-            let done = daemon.blocking(|daemon| look(daemon).map_err(|e| StoreError::Stopped(in_full(&e)))).await;
-            if let Err(error) = done {
-                tracing::warn!(%error, "what the metrics tell of is as of the look before");
-            }
+            look_if_pushed(&daemon).await;
         }
         let longest = daemon.store.longest_append();
         if longest >= SLOW {
@@ -65,6 +61,18 @@ pub async fn keep_looking(daemon: Arc<Daemon>, stop: CancellationToken) {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(TICK) => {}
         }
+    }
+}
+
+/// A look for the collector that is told by and by: it hears of it with the next figures. Whoever asks for them here has a
+/// look taken first.
+pub async fn look_if_pushed(daemon: &Arc<Daemon>) {
+    if !daemon.metrics.pushed() {
+        return;
+    }
+    let done = daemon.blocking(|daemon| look(daemon).map_err(|e| StoreError::Stopped(in_full(&e)))).await;
+    if let Err(error) = done {
+        tracing::warn!(%error, "what the metrics tell of is as of the look before");
     }
 }
 
