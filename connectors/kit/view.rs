@@ -37,6 +37,8 @@ impl Mark {
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     value: &'a Value,
+    /// The members that were laid out, where not all were: the call's list of what is read of each item.
+    laid_out: &'static [&'static str],
     /// Where it came from.
     pub mark: Mark,
 }
@@ -44,7 +46,15 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Looks at an object; anything else is malformed.
     pub fn object(value: &'a Value, mark: Mark) -> Result<Self, Unread> {
-        if value.is_object() { Ok(View { value, mark }) } else { Err(mark.malformed("the answer is not an object")) }
+        View::of(value, mark.call.reads, mark)
+    }
+
+    fn of(value: &'a Value, laid_out: &'static [&'static str], mark: Mark) -> Result<Self, Unread> {
+        if value.is_object() {
+            Ok(View { value, laid_out, mark })
+        } else {
+            Err(mark.malformed("the answer is not an object"))
+        }
     }
 
     /// Looks at a list of objects; anything else is malformed.
@@ -55,6 +65,12 @@ impl<'a> View<'a> {
 
     /// The member, when it is there and not null.
     pub fn get(&self, name: &str) -> Option<&'a Value> {
+        // A member that was never laid out would look like one that the source left out.
+        debug_assert!(
+            self.laid_out.is_empty() || self.laid_out.contains(&name),
+            "{} does not declare that it reads {name}",
+            self.mark.call.name
+        );
         self.value.get(name).filter(|v| !v.is_null())
     }
 
@@ -81,17 +97,42 @@ impl<'a> View<'a> {
     /// An object within the object.
     pub fn inner(&self, name: &str) -> Result<View<'a>, Unread> {
         let value = self.typed(name, "an object", |v| v.is_object().then_some(v))?;
-        Ok(View { value, mark: self.mark })
+        Ok(View { value, laid_out: &[], mark: self.mark })
     }
 
     /// A list of objects within the object.
     pub fn inner_list(&self, name: &str) -> Result<Vec<View<'a>>, Unread> {
         let items = self.typed(name, "a list", Value::as_array)?;
-        items.iter().map(|item| View::object(item, self.mark)).collect()
+        items.iter().map(|item| View::of(item, &[], self.mark)).collect()
     }
 
     fn typed<T>(&self, name: &str, kind: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<T, Unread> {
         let value = self.get(name).ok_or_else(|| self.mark.malformed(format!("{name} is missing from the answer")))?;
         read(value).ok_or_else(|| self.mark.malformed(format!("{name} is not {kind}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const PEOPLE: CallSpec = CallSpec::new("GET /people", &[], "").reading(&["id", "of"]);
+
+    #[test]
+    fn a_member_within_one_that_is_read_needs_no_word_of_its_own() {
+        let item = json!({"id": "a", "of": {"x": 1}});
+        let view = View::object(&item, Mark { call: &PEOPLE, seq: 0 }).unwrap();
+        assert_eq!(view.text("id").unwrap(), "a");
+        assert_eq!(view.inner("of").unwrap().number("x").unwrap(), 1);
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "GET /people does not declare that it reads name"))]
+    fn a_member_that_was_not_laid_out_is_a_mistake_of_the_collector_and_not_an_absence() {
+        let item = json!({"id": "a"});
+        let view = View::object(&item, Mark { call: &PEOPLE, seq: 0 }).unwrap();
+        assert!(view.get("name").is_none());
     }
 }
