@@ -106,19 +106,21 @@ impl Witnessing {
                         Err(error) => return Err(error),
                     }
                 }
-                Ok(Answer::Seen(size)) => tracing::warn!(
-                    witness = trusted.name(),
-                    size,
-                    "the witness was asked elsewhere too; it is tried again"
-                ),
                 Ok(Answer::Contradicted(why)) => return Err(StoreError::Stopped(why)),
-                Err(why) => {
-                    tracing::warn!(witness = trusted.name(), why, "the ledger was not cosigned; it is tried again");
-                    self.failing.entry(trusted.name().to_owned()).or_insert((now, why));
+                Ok(Answer::Seen(size)) => {
+                    let why =
+                        format!("it is asked from elsewhere at the same time: it has seen {size} entries meanwhile");
+                    self.failed(&trusted, now, why);
                 }
+                Err(why) => self.failed(&trusted, now, why),
             }
         }
         self.tell_of_silence(&loaded.settings.witnesses).await
+    }
+
+    fn failed(&mut self, trusted: &WitnessKey, now: Timestamp, why: String) {
+        tracing::warn!(witness = trusted.name(), why, "the ledger was not cosigned; it is tried again");
+        self.failing.entry(trusted.name().to_owned()).or_insert((now, why));
     }
 
     async fn tell_of_silence(&mut self, witnesses: &[WitnessSettings]) -> Result<(), StoreError> {
