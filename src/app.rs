@@ -185,19 +185,13 @@ pub fn own_ledger(data: &Path, settings: &Settings) -> anyhow::Result<()> {
 /// Why nothing is recorded in a data directory by these settings, where it holds the ledger of another organisation.
 pub fn of_another(data: &Path, settings: &Settings) -> Option<String> {
     // What does not read is for whoever opens it to say.
-    let first = Reader::open(&store::Layout::new(data).ledger()).entry(0).ok()?;
-    match store::read::parse_entry(0, &first).ok()?.fact {
-        Fact::Genesis(genesis) => settings.of_another(&genesis),
-        _ => None,
-    }
+    settings.of_another(&genesis(data).ok()?)
 }
 
-/// How the ledger begins.
-pub fn genesis(read: &dyn Read) -> anyhow::Result<Genesis> {
-    match read.entry(0)?.context("the ledger has no first entry")?.fact {
-        Fact::Genesis(genesis) => Ok(genesis),
-        _ => bail!("the first entry of the ledger does not begin one"),
-    }
+/// How the ledger in a data directory begins.
+pub fn genesis(data: &Path) -> anyhow::Result<Genesis> {
+    let ledger = Reader::open(&store::Layout::new(data).ledger());
+    store::genesis(&ledger).with_context(|| format!("the ledger in {} does not read", data.display()))
 }
 
 /// Records what measures, when it is not what measured last.

@@ -48,7 +48,7 @@ pub async fn keep_fresh(
     mut hangup: Signal,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ledger = daemon.blocking(|daemon| genesis(daemon.store.as_ref())).await?;
+    let ledger = daemon.blocking(|daemon| genesis(daemon.store.layout().data())).await?;
     let mut refused: Option<String> = None;
     let mut wrong: Option<String> = None;
     loop {

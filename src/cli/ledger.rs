@@ -177,8 +177,9 @@ fn close(cli: &Cli, because: &str, yes: bool, out: &Output) -> anyhow::Result<Ex
         out.line(out.toned(Tone::Bad, what));
     }
     out.fact(&serde_json::json!({
-        "holds": closed.holds.as_ref().ok(), "holds_unread": unread, "closed": before.origin, "entries": before.known.size, "missing": before.missing, "unremembered": before.unremembered, "kept": shown(&aside),
-        "origin": closed.origin, "key": closed.key, "because": before.because,
+        "closed": before.origin, "entries": before.known.size, "missing": before.missing,
+        "unremembered": before.unremembered, "kept": shown(&aside), "because": before.because,
+        "origin": closed.origin, "key": closed.key, "holds": closed.holds.as_ref().ok(), "holds_unread": unread,
     }));
     Ok(Exit::Ok)
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use domain::entry::Genesis;
 
 use super::Exit;
@@ -10,14 +9,14 @@ use super::args::{Cli, InitArgs, RunArgs, RunNowArgs};
 use super::output::{Output, shown};
 use super::read::{data_dir, load, settings_beside, settings_if_any, settings_path};
 use crate::clock::SystemRandom;
-use crate::{app, config, serve, telemetry};
+use crate::{app, serve, telemetry};
 
 /// `evidenced init`
 pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<Exit> {
     let settings = settings_if_any(cli, out)?.unwrap_or_default();
     let data = data_dir(cli, Some(&settings));
     if args.once && store::Layout::new(&data).is_initialised() {
-        return begun(&data, &settings, args.expect.as_deref(), out);
+        return begun(&data, args.expect.as_deref(), out);
     }
     if let Some(expected) = &args.expect {
         anyhow::bail!(
@@ -27,7 +26,7 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
         );
     }
     let origin = app::init(&data, &settings)?;
-    let key = genesis(&data, &settings)?.key;
+    let key = app::genesis(&data)?.key;
     out.fact(&serde_json::json!({ "data": shown(&data), "origin": origin, "verifier_key": key }));
     out.line(format!("ledger     {origin} in {}", data.display()));
     out.line(format!("key        {key}"));
@@ -43,16 +42,9 @@ pub(super) fn init(cli: &Cli, args: &InitArgs, out: &Output) -> anyhow::Result<E
     Ok(Exit::Ok)
 }
 
-/// The first entry of a ledger.
-fn genesis(data: &Path, settings: &config::Settings) -> anyhow::Result<Genesis> {
-    let data_key = app::data_key(settings)?;
-    let ledger = store::Offline::open_with(data, data_key.as_ref()).context("the ledger does not read")?;
-    app::genesis(&ledger).with_context(|| format!("in {}", data.display()))
-}
-
 /// A ledger that is there already: content with it, unless another one is expected.
-fn begun(data: &Path, settings: &config::Settings, expected: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
-    let Genesis { origin, key, .. } = genesis(data, settings)?;
+fn begun(data: &Path, expected: Option<&str>, out: &Output) -> anyhow::Result<Exit> {
+    let Genesis { origin, key, .. } = app::genesis(data)?;
     if let Some(expected) = expected.filter(|expected| expected.trim() != key) {
         anyhow::bail!(
             "the ledger in {} is that of {key}, and that of {expected} is expected: mount the right volume",

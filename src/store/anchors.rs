@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use domain::entry::{Anchor, Fact, TreeHead};
 use domain::{BodyId, Duration, Timestamp, in_full};
 
 use crate::fold;
+use crate::layout::private_dir;
 use crate::read::{Read, ReadError};
 use crate::rows::{AnchorRow, key};
 use crate::writer::{Receipt, Store, StoreError};
@@ -85,7 +85,7 @@ impl Store {
 /// Writes a folder that is there whole or not at all.
 fn write<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, Vec<u8>)>) -> io::Result<()> {
     let new = dir.with_extension("new");
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&new)?;
+    private_dir(&new)?;
     for (name, bytes) in files {
         fs::write(new.join(name), bytes)?;
         fs::File::open(new.join(name))?.sync_all()?;

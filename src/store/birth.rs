@@ -7,15 +7,14 @@
 
 use std::fs;
 use std::io::{self, ErrorKind::NotFound};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use domain::entry::{Entry, Fact, Genesis, VERSION};
 use ledger::{Bodies, Log, Reader, SigningKey, high_water};
 
 use crate::data_key;
 use crate::keys::{signers, write_secret};
-use crate::layout::Layout;
+use crate::layout::{Layout, private_dir};
 use crate::opening::{InitError, Options};
 use crate::subjects::Subjects;
 use crate::writer::Store;
@@ -104,9 +103,4 @@ fn anew(options: &Options, layout: &Layout, origin: &str, program: &str) -> Resu
     let bytes = crate::record::canonical(&entry)?;
     drop(Log::create(options.disk.clone(), &layout.ledger(), options.guard_places(), signer, bytes.as_bytes())?);
     Ok(())
-}
-
-/// A folder that its owner alone may read.
-fn private_dir(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

@@ -126,12 +126,12 @@ pub(crate) fn last_time(index: &dyn Index) -> Result<Timestamp, IndexError> {
     Ok(fold::get::<Watermark>(index, key::WATERMARK)?.map(|mark| mark.at).unwrap_or_default())
 }
 
-/// Entry 0.
-pub(crate) fn genesis(reader: &Reader) -> Result<Genesis, AnyError> {
-    let bytes = reader.entry(0)?;
+/// How a ledger begins: its entry 0.
+pub fn genesis(reader: &Reader) -> Result<Genesis, ReadError> {
+    let bytes = reader.entry(0).map_err(|e| ReadError::Ledger(e.into()))?;
     match parse_entry(0, &bytes)?.fact {
         Fact::Genesis(genesis) => Ok(genesis),
-        other => Err(format!("entry #0 is of kind {}, not genesis", other.kind()).into()),
+        other => Err(ReadError::Malformed(format!("entry #0 is of kind {}, not genesis", other.kind()))),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use domain::entry::{Continues, Entry, Fact, Genesis, Hold, TreeHead, VERSION};
@@ -20,7 +20,7 @@ use crate::catch_up;
 use crate::holds::holds;
 use crate::index::MemoryIndex;
 use crate::keys::{read_secret, write_secret};
-use crate::layout::Layout;
+use crate::layout::{Layout, private_dir};
 use crate::read::parse_entry;
 use crate::writer::Options;
 
@@ -154,7 +154,7 @@ fn holds_in_force(reader: &Reader) -> Result<Vec<Hold>, AnyError> {
 fn put_aside(layout: &Layout, places: &GuardPlaces, plan: &Plan) -> io::Result<()> {
     let epoch = plan.continues.epoch;
     let aside = layout.closed(epoch);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(aside.join("guard"))?;
+    private_dir(&aside.join("guard"))?;
     // What is known of its length is kept beside it, so that whoever verifies it there sees what is missing.
     let known = &plan.continues.known;
     if let Some(root) = hex::decode(&known.root).ok().and_then(|root| root.try_into().ok()) {

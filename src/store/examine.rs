@@ -66,7 +66,7 @@ pub fn examine_index(data: &Path, engine: Engine) -> Result<IndexState, String> 
 pub fn examine_signing_key(data: &Path) -> Result<String, String> {
     let layout = Layout::new(data);
     let reader = Reader::open(&layout.ledger());
-    let genesis = catch_up::genesis(&reader).map_err(|e| in_full(e.as_ref()))?;
+    let genesis = catch_up::genesis(&reader).map_err(|e| in_full(&e))?;
     let size = reader.size().map_err(|e| in_full(&e))?;
     let ring = reader.key_ring().map_err(|e| in_full(&e))?;
     let (ring, _) = ring.ok_or_else(|| "the first entry names no key".to_owned())?;

@@ -57,7 +57,9 @@ pub fn rotate_key(options: Options) -> Result<Rotated, RotateError> {
         return Err(OpenError::NotInitialised(options.data).into());
     }
     let failed = |e: AnyError| RotateError::Failed(in_full(e.as_ref()));
-    let origin = catch_up::genesis(&Reader::open_on(options.disk.clone(), &layout.ledger())).map_err(failed)?.origin;
+    let origin = catch_up::genesis(&Reader::open_on(options.disk.clone(), &layout.ledger()))
+        .map_err(|e| failed(e.into()))?
+        .origin;
     // Whoever gets this far twice at once is told apart by the lock that opening takes; the seed may be left by an earlier
     // try, and is used then.
     let path = layout.next_signing_key();
@@ -92,7 +94,7 @@ impl Store {
     pub fn retire_key(&self) -> Result<Receipt, StoreError> {
         let failed = |e: AnyError| StoreError::Stopped(in_full(e.as_ref()));
         let reader = Reader::open(&self.layout().ledger());
-        let origin = catch_up::genesis(&reader).map_err(failed)?.origin;
+        let origin = catch_up::genesis(&reader).map_err(|e| failed(e.into()))?.origin;
         let old = read_secret(&self.layout().signing_key()).map_err(|e| failed(e.into()))?;
         let old = SigningKey::from_seed(&origin, &old).map_err(|e| failed(e.into()))?.verifier();
         let fact = Fact::Key(Key { succession: None, retires: Some(old.to_string()) });

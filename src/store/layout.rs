@@ -1,5 +1,8 @@
 //! Where everything lies in a data directory.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The paths inside one data directory.
@@ -122,4 +125,9 @@ impl Layout {
     pub fn is_initialised(&self) -> bool {
         self.ledger().is_dir() && !self.beginning().exists()
     }
+}
+
+/// Makes a folder that its owner alone may read, and those above it that are not there.
+pub(crate) fn private_dir(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

@@ -40,6 +40,7 @@ mod writer;
 
 pub use anchors::Dated;
 pub use backup::{Backup, BackupError, backup, backup_to};
+pub use catch_up::genesis;
 pub use data_key::{DataKeyError, record_keys, rewrap};
 pub use epoch::{CloseError, Closed, close};
 pub use erase::{EraseError, Erasure, Left, Record};

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use ledger::Reader;
 use tar::{Archive, EntryType};
 
 use crate::backup::{ABOUT, Backup, VERSION};
-use crate::layout::Layout;
+use crate::layout::{Layout, private_dir};
 
 /// What a copy holds, in the order in which it is put in its place.
 const FOLDERS: [&str; 4] = ["body", "keys", "closed", "ledger"];
@@ -72,9 +72,9 @@ impl Restoring {
     /// With each of them nothing of the copy is left in the data directory.
     pub fn unpack(from: &mut dyn Read, data: &Path) -> Result<Restoring, RestoreError> {
         let layout = Layout::new(data);
-        private_dir(data)?;
+        private_dir(data).map_err(at(data))?;
         vacate(&layout)?;
-        private_dir(&layout.restoring())?;
+        private_dir(&layout.restoring()).map_err(at(&layout.restoring()))?;
         let unpacked = unpack(from, &layout.restoring()).and_then(|about| {
             let found = held(&layout.restoring());
             let said = format!("{} entries of {} with the root {}", about.entries, about.origin, about.root);
@@ -202,7 +202,7 @@ fn unpack_from(
         }
         let to = folder.join(&name);
         let within = to.parent().unwrap_or(folder);
-        private_dir(within)?;
+        private_dir(within).map_err(at(within))?;
         folders.extend(within.ancestors().take_while(|above| *above != folder).map(Path::to_owned));
         match entry.header().entry_type() {
             EntryType::Regular => {
@@ -230,9 +230,4 @@ fn unpack_from(
 /// Makes the names in a folder durable.
 fn sync(folder: &Path) -> Result<(), RestoreError> {
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
-}
-
-/// A folder that its owner alone may read.
-fn private_dir(folder: &Path) -> Result<(), RestoreError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))
 }

@@ -270,6 +270,7 @@ impl Scrubber {
                 self.note(&path, why);
             }
             let fit = catch_up::genesis(&self.reader)
+                .map_err(Into::into)
                 .and_then(|genesis| keys::fit(&self.layout, &genesis.origin, &ring, self.pass.size));
             if let Err(error) = fit {
                 let path = self.layout.signing_key();

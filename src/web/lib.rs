@@ -1,7 +1,8 @@
 //! Pages, API, health and control: what is recorded, shown to people and programs, over [`query`] only.
 //!
 //! Nothing here can change anything, with one exception: [`control`], for a socket that only the daemon's owner can
-//! open, lets runs be asked for, exports be recorded, and records be erased and held. There is no JavaScript, no cookie and no request to another host.
+//! open, lets runs be asked for, exports be recorded, and records be erased and held. There is no JavaScript, no cookie
+//! and no request to another host.
 
 mod access;
 mod api;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BodyId, Duration, Pseudonym, ResourceType, Timestamp};
 
-/// Something was erased: because somebody asked for it, or because it is kept no longer. The entry comes first, then the keys go; whatever starts on this ledger destroys them again.
+/// Something was erased: because somebody asked for it, or because it is kept no longer. The entry comes first, then the
+/// keys go; whatever starts on this ledger destroys them again.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Erase {
     /// The resource; `None` for what expired, and where an earlier erasure is made good, whose own entry was lost with a

@@ -1,90 +1,15 @@
 //! The end of a ledger, and what goes on in the one that continues it.
 
-use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use domain::ResourceKey;
 use domain::entry::{Fact, HoldDetail};
-use ledger::disk::{Disk, DiskDir, DiskFile, Held, Open};
-use ledger::{ReadBack, RealDisk};
 use store::{Options, Read, Store, holds};
 
+use crate::stopping::Stops;
 use crate::{intent, new_store, options, run};
-
-/// The machine's disk until so many changes were made; then each fails, as when somebody pulls it out.
-#[derive(Clone)]
-struct Pulled(Arc<AtomicI64>);
-
-impl Pulled {
-    fn after(changes: i64) -> Pulled {
-        Pulled(Arc::new(AtomicI64::new(changes)))
-    }
-    fn change(&self) -> io::Result<()> {
-        match self.0.fetch_sub(1, Ordering::Relaxed) > 0 {
-            true => Ok(()),
-            false => Err(io::Error::other("the disk is gone")),
-        }
-    }
-}
-
-struct File(Box<dyn DiskFile>, Pulled);
-
-impl DiskFile for File {
-    fn length(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(offset, buf)
-    }
-    fn read_back(&self, offset: u64, buf: &mut [u8]) -> io::Result<(usize, ReadBack)> {
-        self.0.read_back(offset, buf)
-    }
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.1.change().and_then(|()| self.0.write_at(offset, bytes))
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.1.change().and_then(|()| self.0.set_len(len))
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-}
-
-impl Disk for Pulled {
-    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
-        if matches!(how, Open::New | Open::Empty) {
-            self.change()?;
-        }
-        Ok(Box::new(File(RealDisk.open(path, how)?, self.clone())))
-    }
-    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
-        RealDisk.open_dir(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change().and_then(|()| RealDisk.create_dir(dir))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change().and_then(|()| RealDisk.rename(from, to))
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change().and_then(|()| RealDisk.remove(path))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        RealDisk.list(dir)
-    }
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        RealDisk.exists(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Held>> {
-        RealDisk.lock(path)
-    }
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        RealDisk.free_space(dir)
-    }
-}
 
 /// A ledger with a hold of Dora, one of everything, and one that was released.
 fn with_holds(data: &Path) -> Vec<Fact> {
@@ -109,7 +34,7 @@ fn legal_holds_go_on_in_the_continuation_wherever_the_closing_was_broken_off() {
     for changes in 0.. {
         let data = dir.path().join(format!("data-{changes}"));
         assert!(Command::new("cp").arg("-a").args([&template, &data]).status().unwrap().success());
-        let disk = Arc::new(Pulled::after(changes));
+        let disk = Arc::new(Stops::after(changes));
         let first = store::close(&Options { disk, ..options(&data, 2_000_000) }, "the disk broke", "test 1");
         let whole = first.is_ok();
         let closed = match first {

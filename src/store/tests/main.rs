@@ -8,6 +8,7 @@ mod raw;
 mod restore;
 mod retention;
 mod scrub;
+mod stopping;
 
 use std::fs;
 use std::path::Path;
