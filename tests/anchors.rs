@@ -13,7 +13,7 @@ use anchor::testing::{Authority, openssl};
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Setup, binary, now};
+use crate::support::{Setup, binary, now, served};
 
 /// How an authority behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,9 +145,7 @@ fn a_ledger_that_authorities_date_is_anchored_for_whoever_trusts_one_of_them_and
     let (one, two) = (Authority::new().unwrap(), Authority::new().unwrap());
     let (one, two) = (Serving::new(one, Manner::Honest), Serving::new(two, Manner::Honest));
     let stranger = Authority::new().unwrap();
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
     let settings = format!("anchors:\n{}{}", one.setting("one", "1s"), two.setting("two", "1h"));
     let setup = Setup::of_world(&server).with(&settings);
     let mut daemon = setup.start();
@@ -220,9 +218,7 @@ fn an_answer_that_does_not_hold_is_none_and_says_why() {
         .collect();
     let named = |place: usize| format!("authority-{place}");
     let settings: String = authorities.iter().enumerate().map(|(n, one)| one.setting(&named(n), "1s")).collect();
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
     let setup = Setup::of_world(&server).with(&format!("anchors:\n{settings}"));
     let mut daemon = setup.start();
     let silences = daemon.wait("six silences", |api| {

@@ -17,7 +17,7 @@ use serde_json::Value;
 use store::Offline;
 use world::{Posture, Server, World};
 
-use crate::support::{Api, now};
+use crate::support::{Api, now, served};
 
 const EVENTS: &str = "keycloak.realm.events_kept";
 const ADMINS: &str = "keycloak.admin.second_factor";
@@ -30,9 +30,7 @@ fn good() -> (World, Server) {
 }
 
 fn with_posture(posture: Posture) -> (World, Server) {
-    let world = World::with_posture(7, 20, now().millis(), posture);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), posture));
     (world, server)
 }
 

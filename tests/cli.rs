@@ -6,16 +6,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use world::{Fault, Posture, Server, World};
 
-use crate::support::{Setup, binary, now};
+use crate::support::{Setup, binary, now, served};
 
 mod demo;
 mod doctor;
 mod wrong;
 
 fn watched(posture: Posture) -> (World, Server, Setup) {
-    let world = World::with_posture(7, 40, now().millis(), posture);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 40, now().millis(), posture));
     let setup = Setup::of_world(&server);
     setup.write();
     (world, server, setup)

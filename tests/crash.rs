@@ -18,7 +18,7 @@ use ledger::disk::Step;
 use store::Offline;
 use world::{Drift, World};
 
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 /// Kills in an ordinary run of the tests.
 const FEW: u32 = 24;
@@ -47,9 +47,7 @@ enum Moment {
 }
 
 fn survive(kills: u32, seed: u64) {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 12, now().millis()));
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", server.url()));
     setup.write();
     let mut chance = Chance(seed);

@@ -6,12 +6,10 @@ use domain::FindingValue;
 use kit::http::Method;
 use world::{Drift, Fault, World};
 
-use crate::support::{Api, Daemon, Setup, now};
+use crate::support::{Api, Daemon, Setup, now, served};
 
 fn world() -> (World, world::Server) {
-    let world = World::new(7, 40, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 40, now().millis()));
     (world, server)
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use store::{Offline, Read};
 use world::{Drift, Posture, World};
 
-use crate::support::{Api, Setup, binary, now};
+use crate::support::{self, Api, Setup, binary, now, served};
 
 /// Runs a command of the program: exit code, and all that it said.
 fn run(setup: &Setup, args: &[&str]) -> (i32, String) {
@@ -92,9 +92,7 @@ fn verifies(package: &Path) {
 
 #[test]
 fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     let dir = setup.dir.path().to_owned();
     let setup = setup.with(&format!("guard_dir: {}\n", dir.join("guard").display()));
@@ -116,7 +114,7 @@ fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
     assert!([0, 3].contains(&package(&before).0));
     let words = ["wilma", id.as_str()];
     assert!(!traces(&data, &words).is_empty());
-    assert!(Command::new("cp").arg("-a").args([&data, &copy]).status().unwrap().success());
+    support::copy(&data, &copy);
     let proofs: Vec<String> = {
         let offline = Offline::open(&data).unwrap();
         (0..offline.head().unwrap().size).map(|number| offline.proof(number).unwrap().unwrap()).collect()
@@ -188,9 +186,7 @@ fn invariant_19_what_was_erased_is_nowhere_and_every_old_proof_still_holds() {
 
 #[test]
 fn a_running_daemon_erases_and_holds_when_it_is_asked_and_whoever_is_still_there_is_somebody_new() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);
@@ -254,9 +250,7 @@ fn a_running_daemon_erases_and_holds_when_it_is_asked_and_whoever_is_still_there
 
 #[test]
 fn a_deviation_of_somebody_who_was_erased_ends_with_the_next_complete_run() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     setup.write();
     assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
@@ -279,9 +273,7 @@ fn a_deviation_of_somebody_who_was_erased_ends_with_the_next_complete_run() {
 
 #[test]
 fn a_deviation_of_somebody_whose_key_is_lost_stays_open() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     setup.write();
     assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
@@ -310,9 +302,7 @@ fn a_deviation_of_somebody_whose_key_is_lost_stays_open() {
 
 #[test]
 fn invariant_20_a_legal_hold_stands_before_erasure_until_two_people_release_it() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     setup.write();
     assert_eq!(run(&setup, &["scan", "--init"]).0, 0);
@@ -367,9 +357,7 @@ fn invariant_20_a_legal_hold_stands_before_erasure_until_two_people_release_it()
 
 #[test]
 fn what_expires_by_the_settings_is_missed_by_neither_the_present_nor_any_verifier() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);
@@ -429,9 +417,7 @@ fn what_expires_by_the_settings_is_missed_by_neither_the_present_nor_any_verifie
 
 #[test]
 fn a_legal_hold_goes_on_in_the_ledger_that_continues_a_closed_one() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     setup.write();
     assert_eq!(run(&setup, &["scan", "--init"]).0, 0);

@@ -6,7 +6,7 @@ use ledger::{TlogProof, VerifierKey};
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 fn told(setup: &Setup, args: &[&str]) -> (i32, String) {
     let output = setup.command(args);
@@ -16,9 +16,7 @@ fn told(setup: &Setup, args: &[&str]) -> (i32, String) {
 
 #[test]
 fn key_tiles_and_proofs_are_handed_over_beside_a_running_daemon() {
-    let world = World::new(7, 40, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 40, now().millis()));
     let setup = Setup::of_world(&server).every("every: 1s");
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);

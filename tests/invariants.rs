@@ -14,7 +14,7 @@ use store::{Offline, Options, Random, Read, Store, StoreError};
 use world::{Drift, Fault, Posture, World};
 
 use crate::anchors::{Manner, Serving};
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 struct Ticking(AtomicI64);
 
@@ -149,9 +149,7 @@ fn last_run(data: &Path) -> (Run, Option<Observations>) {
 
 #[test]
 fn invariant_17_what_was_not_read_to_its_end_is_never_said_to_be_complete() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let setup = Setup::of_world(&server);
     setup.write();
     let scan = |collector: &str| {
@@ -193,12 +191,8 @@ fn invariant_17_what_was_not_read_to_its_end_is_never_said_to_be_complete() {
 
 #[test]
 fn invariant_25_what_nobody_took_is_told_after_the_index_was_lost_and_under_the_same_id() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
-    let receiver = World::new(1, 12, now().millis());
-    receiver.follow(|| now().millis());
-    let mut hook = receiver.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
+    let (receiver, mut hook) = served(World::new(1, 12, now().millis()));
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", hook.url()));
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);
@@ -226,12 +220,8 @@ fn invariant_25_what_nobody_took_is_told_after_the_index_was_lost_and_under_the_
 
 #[test]
 fn invariant_30_silence_of_the_anchors_is_a_word_against_ourselves() {
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
-    let receiver = World::new(1, 12, now().millis());
-    receiver.follow(|| now().millis());
-    let hook = receiver.serve(0).unwrap();
+    let (_world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
+    let (receiver, hook) = served(World::new(1, 12, now().millis()));
     let clock = Serving::new(anchor::testing::Authority::new().unwrap(), Manner::Honest);
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", hook.url()));
     let setup = setup.with(&format!("anchors:\n{}", clock.setting("house", "1s")));
@@ -259,9 +249,7 @@ fn invariant_30_silence_of_the_anchors_is_a_word_against_ourselves() {
 
 #[test]
 fn invariant_26_entries_verify_across_a_rotation_and_a_retired_key_signs_no_further() {
-    let world = World::with_posture(7, 12, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::with_posture(7, 12, now().millis(), Posture::Good));
     let clock = Serving::new(anchor::testing::Authority::new().unwrap(), Manner::Hangs);
     let setup = Setup::of_world(&server).with(&format!("anchors:\n{}", clock.setting("house", "1s")));
     let mut daemon = setup.start();
@@ -343,9 +331,7 @@ fn hashes_in(dir: &Path) -> BTreeSet<String> {
 #[test]
 fn invariant_22_nothing_of_one_tenant_stands_in_a_package_of_another() {
     // Both watch the same people, so that whatever they share can only be what links one record to the other.
-    let world = World::with_posture(7, 20, now().millis(), Posture::Good);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::with_posture(7, 20, now().millis(), Posture::Good));
     let tenant = |name: &str| {
         let setup = Setup::of_world(&server);
         setup.write();

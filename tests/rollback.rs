@@ -2,38 +2,22 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use ledger::Reader;
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Setup, binary, now};
-
-fn copy(from: &Path, to: &Path) {
-    fs::remove_dir_all(to).ok();
-    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
-}
+use crate::support::{Setup, binary, copy, now, served};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Starts a daemon that is expected to refuse; gives its exit code and what it said.
-fn refused(setup: &Setup) -> (Option<i32>, String) {
-    let run = Command::new(binary()).args(["run", "--config"]).arg(setup.settings()).stdin(Stdio::null()).output();
-    let output = run.unwrap();
-    (output.status.code(), said(&output))
-}
-
 #[test]
 fn an_older_copy_of_the_ledger_is_refused_and_told_of_until_it_is_closed_with_a_reason() {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
-    let receiver = World::new(1, 12, now().millis());
-    receiver.follow(|| now().millis());
-    let hook = receiver.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
+    let (receiver, hook) = served(World::new(1, 12, now().millis()));
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", hook.url()));
     let dir = setup.dir.path();
     let (guard, elsewhere, unmounted) = (dir.join("guard"), dir.join("elsewhere"), dir.join("unmounted"));
@@ -68,8 +52,7 @@ fn an_older_copy_of_the_ledger_is_refused_and_told_of_until_it_is_closed_with_a_
         if with_guard {
             copy(&old_guard, &guard);
         }
-        let (code, words) = refused(&setup);
-        assert_eq!(code, Some(2), "{what}: {words}");
+        let words = setup.refused();
         for part in ["nothing is signed", "Put the newest copy back", "evidenced ledger close --because", "rolled back"]
         {
             assert!(words.contains(part), "{what}: no {part:?} in {words}");
@@ -90,8 +73,8 @@ fn an_older_copy_of_the_ledger_is_refused_and_told_of_until_it_is_closed_with_a_
     let reason = ["ledger", "close", "--because", "the disk broke, and the last backup was old", "--json"];
     let output = setup.command(&reason);
     assert!(output.status.code() == Some(2) && said(&output).contains("do it again"), "{output:?}");
-    let (code, words) = refused(&setup);
-    assert!(code == Some(2) && words.contains("is being closed"), "{words}");
+    let words = setup.refused();
+    assert!(words.contains("is being closed"), "{words}");
     fs::remove_file(data.join("closed")).unwrap();
     let output = setup.command(&["ledger", "close", "--json"]);
     let fact: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
@@ -117,9 +100,7 @@ fn an_older_copy_of_the_ledger_is_refused_and_told_of_until_it_is_closed_with_a_
 
 #[test]
 fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_on_as_its_guard_allows() {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
     let setup = Setup::of_world(&server);
     let guard = setup.dir.path().join("guard");
     let setup = setup.with(&format!("guard_dir: {}\n", guard.display()));
@@ -168,10 +149,7 @@ fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_
     for (copy, goes_on) in [(&file, false), (&last, true)] {
         fs::remove_dir_all(setup.data()).unwrap();
         assert!(restore(copy, &setup.data()).status.success());
-        let (code, words) = match goes_on {
-            false => refused(&setup),
-            true => (None, String::new()),
-        };
+        let words = if goes_on { String::new() } else { setup.refused() };
         fs::write(setup.data().join("keys").join("ledger.seed"), &seed).unwrap();
         if goes_on {
             let mut daemon = setup.start();
@@ -179,9 +157,9 @@ fn a_copy_made_beside_the_running_daemon_verifies_where_it_is_restored_and_goes_
             assert_eq!(daemon.stop().0, Some(0));
             assert_eq!(setup.verify().0, 0);
         } else {
-            assert!(code == Some(2) && words.contains("ledger.seed"), "it says which key is missing: {words}");
-            let (code, words) = refused(&setup);
-            assert!(code == Some(2) && words.contains("evidenced ledger close --because"), "{words}");
+            assert!(words.contains("ledger.seed"), "it says which key is missing: {words}");
+            let words = setup.refused();
+            assert!(words.contains("evidenced ledger close --because"), "{words}");
         }
     }
 

@@ -11,15 +11,13 @@ use query::Query;
 use store::{Offline, Read};
 use world::{Drift, Fault, Posture, Server, Verdicts, World};
 
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 /// By check, then by the resource's id at the source.
 type Said = BTreeMap<String, BTreeMap<String, ObservationValue>>;
 
 fn world(people: usize, posture: Posture) -> (World, Server) {
-    let world = World::with_posture(7, people, now().millis(), posture);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, people, now().millis(), posture));
     (world, server)
 }
 

@@ -19,9 +19,23 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use web::Listing;
+use world::World;
 
 /// Nothing that is waited for takes longer, unless something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A simulated organisation whose time is the machine's, behind HTTP.
+pub(crate) fn served(world: World) -> (World, world::Server) {
+    world.follow(|| now().millis());
+    let server = world.serve(0).unwrap();
+    (world, server)
+}
+
+/// A copy of a folder, in the place of what is there.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).ok();
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
 
 /// Settings of a test's daemon, with what most tests need.
 pub(crate) struct Setup {
@@ -171,6 +185,17 @@ impl Setup {
     /// Runs a command of the program with these settings and waits for its end.
     pub(crate) fn command(&self, args: &[&str]) -> Output {
         Command::new(binary()).arg("--config").arg(self.settings()).args(args).output().unwrap()
+    }
+
+    /// Starts a daemon that is expected to refuse, and to record nothing; gives what it said.
+    pub(crate) fn refused(&self) -> String {
+        let size = || ledger::Reader::open(&self.data().join("ledger")).size().ok();
+        let before = size();
+        let run = self.command(&["run", "--until-stdin-ends"]);
+        let said = String::from_utf8([run.stdout, run.stderr].concat()).unwrap();
+        assert_eq!(run.status.code(), Some(2), "{said}");
+        assert_eq!(size(), before, "nothing was recorded: {said}");
+        said
     }
 
     /// Verifies the data directory with nothing but itself; gives the exit code and what was printed.

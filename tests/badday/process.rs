@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use domain::entry::{Fact, MissedReason};
 use domain::{FindingValue, GapReason, Outcome, Trigger};
+use query::StreamView;
 use world::{Drift, Fault, World};
 
 use super::{ADMINS, Book, GUESSING, good, value};
-use crate::support::{PATIENCE, Setup, now};
+use crate::support::{Api, PATIENCE, Setup, now, served};
 
 /// The receiver is down while something drifts, and the daemon dies before it is back. Owed: nothing is lost; it is
 /// told later, once for each episode, with the same id on every try.
 #[test]
 fn badday_07_what_a_receiver_could_not_take_is_told_later_and_once() {
     let (world, server) = good();
-    let receiver = World::new(1, 12, now().millis());
-    receiver.follow(|| now().millis());
-    let mut hook = receiver.serve(0).unwrap();
+    let (receiver, mut hook) = served(World::new(1, 12, now().millis()));
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", hook.url()));
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);
@@ -113,13 +112,17 @@ fn badday_08_a_run_that_was_killed_is_interrupted_and_never_judged() {
 #[test]
 fn badday_09_asked_to_stop_it_does_not_wait_for_a_source_that_hangs() {
     let (world, server) = good();
-    let setup = Setup::of_world(&server);
+    let setup = Setup::of_world(&server).every("every: 1h");
     let mut daemon = setup.start();
-    daemon.wait_for_runs(1);
+    let all = |api: &Api, is_so: fn(&StreamView) -> bool| {
+        let views = api.streams();
+        (views.len() >= 3 && views.iter().all(is_so)).then_some(())
+    };
+    daemon.wait("a first look at everything", |api| all(api, |view| view.last_collected.is_some()));
     world.fault("*", Fault::Hang);
-    daemon.wait("runs under way", |_| {
-        (world.calls().iter().filter(|call| call.status.is_none()).count() >= 3).then_some(())
-    });
+    assert_eq!(setup.command(&["run-now"]).status.code(), Some(0));
+    daemon.wait("runs under way", |api| all(api, |view| view.running_since.is_some()));
+    daemon.wait("a call that hangs", |_| world.calls().iter().any(|call| call.status.is_none()).then_some(()));
     let (code, took) = daemon.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");

@@ -11,7 +11,7 @@ use store::{Offline, Read};
 use world::{Posture, Server, World};
 
 use super::{CLOUD, CODE_HOST, HOLDERS, PEOPLE, sources};
-use crate::support::{Api, Setup, now};
+use crate::support::{Api, Setup, now, served};
 
 /// What the organisation says of its services.
 const MAPPING: &str = "\
@@ -23,9 +23,7 @@ const MAPPING: &str = "\
 /// The organisation with its faults, and a daemon's settings that watch all of it. The join has no slot of its own for
 /// an hour.
 fn organisation() -> (World, Server, Setup) {
-    let world = World::with_posture(7, 12, now().millis(), Posture::Mixed);
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::with_posture(7, 12, now().millis(), Posture::Mixed));
     let setup = Setup::of_world(&server);
     let dir = setup.dir.path().to_owned();
     fs::write(dir.join("github.token"), world::GITHUB_TOKEN).unwrap();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use world::{Drift, World};
 
 use super::needed;
-use crate::support::{Daemon, Setup, now};
+use crate::support::{Daemon, Setup, now, served};
 
 /// The Alertmanager, and the receiver that it tells. It tells one address only, so one test at a time has it.
 pub(super) struct Manager {
@@ -79,9 +79,7 @@ fn ends_at(alert: &Value) -> Timestamp {
 
 /// A daemon's settings that watch a simulated organisation and tell the Alertmanager.
 fn watched(manager: &Manager) -> (World, world::Server, Setup) {
-    let world = World::new(7, 40, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 40, now().millis()));
     let setup = Setup::of_world(&server).with(&format!("alerts:\n  receivers:\n{}", manager.settings()));
     (world, server, setup)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use world::World;
 
 use super::{Realm, needed, verdicts};
-use crate::support::{Api, Setup, now};
+use crate::support::{Api, Setup, now, served};
 
 /// What `evidenced permissions keycloak` prints: by permission, the calls that need it.
 fn declared(setup: &Setup) -> BTreeMap<String, BTreeSet<String>> {
@@ -121,9 +121,7 @@ fn party_keycloak_the_simulated_organisation_gives_the_same_fields() {
     needed("KEYCLOAK_URL");
     let realm = Realm::seed("shapes", "mixed", 320);
     let real = shapes(&realm.watched());
-    let world = World::new(7, 320, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 320, now().millis()));
     let simulated = shapes(&Setup::of_world(&server).every("every: 12h"));
     for (kind, fields) in &real {
         println!("{kind}: {}", fields.iter().map(|(f, k)| format!("{f} {k:?}")).collect::<Vec<_>>().join(", "));

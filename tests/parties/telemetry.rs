@@ -8,7 +8,7 @@ use serde_json::Value;
 use world::World;
 
 use super::needed;
-use crate::support::{PATIENCE, Setup, now};
+use crate::support::{PATIENCE, Setup, now, served};
 
 /// What the collector was told by one instance of the daemon: the lines that name it.
 fn told(instance: &str) -> Told {
@@ -95,9 +95,7 @@ fn attribute(of: &Value, name: &str) -> Option<Value> {
 /// Traces, metrics and log lines arrive over `protocol`, named as OpenTelemetry names things, and joined: a log line and
 /// a call carry the trace of their run, which names its entry.
 fn arrives(protocol: &str, endpoint: &str, instance: &str) {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
     let mut setup = Setup::of_world(&server)
         .with(&format!("telemetry: {{endpoint: '{endpoint}', protocol: {protocol}, every: 1s}}\n"));
     setup.env.push((
@@ -156,9 +154,7 @@ fn party_otelcol_traces_metrics_and_logs_arrive_over_http() {
 #[test]
 #[ignore = "needs promtool of Prometheus: run by tests/all"]
 fn party_promtool_has_no_complaint_about_the_metrics() {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", server.url()));
     let mut daemon = setup.start();
     daemon.wait_for_runs(2);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use world::{Drift, World};
 
 use super::needed;
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 /// A ledger of more than one bundle, exported while the daemon ran and again after its end.
 struct Handed {
@@ -23,9 +23,7 @@ struct Handed {
 }
 
 fn hand_over() -> Handed {
-    let world = World::new(7, 20, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 20, now().millis()));
     let setup = Setup::of_world(&server).every("every: 1s");
     let mut daemon = setup.start();
     daemon.wait_for_runs(1);

@@ -7,7 +7,7 @@ use world::World;
 
 use super::alertmanager::Manager;
 use super::{Realm, verdicts};
-use crate::support::{Api, now};
+use crate::support::{Api, now, served};
 
 const CHECK: &str = "keycloak.realm.brute_force";
 
@@ -16,9 +16,7 @@ const CHECK: &str = "keycloak.realm.brute_force";
 fn party_keycloak_and_alertmanager_a_drift_is_seen_at_the_next_slot_told_once_and_resolved_when_undone() {
     let manager = Manager::listen();
     let realm = Realm::seed("story", "mixed", 40);
-    let hook = World::new(1, 12, now().millis());
-    hook.follow(|| now().millis());
-    let server = hook.serve(0).unwrap();
+    let (hook, server) = served(World::new(1, 12, now().millis()));
     let secret = "whsec_dGVzdHMgb25seTogbm90IGEgc2VjcmV0IGF0IGFsbA==";
     let setup = realm.watched().every("every: 3s");
     let file = setup.dir.path().join("hook.secret");

@@ -11,7 +11,7 @@ use world::World;
 use super::gate::Gate;
 use super::verdicts::{self, Verdicts};
 use super::{Checks, Realm, collect};
-use crate::support::{Daemon, Setup, now};
+use crate::support::{Daemon, Setup, now, served};
 
 const REALM_CHECKS: &[&str] = &[
     "keycloak.realm.brute_force",
@@ -33,9 +33,7 @@ pub(super) struct Before {
 
 /// Somebody who is told: the receiver of a simulated organisation that is not watched.
 pub(super) fn listener() -> (World, world::Server) {
-    let world = World::new(1, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(1, 12, now().millis()));
     (world, server)
 }
 

@@ -7,12 +7,10 @@ use kit::http::Method;
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 fn world() -> (World, world::Server) {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 12, now().millis()));
     (world, server)
 }
 

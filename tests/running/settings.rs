@@ -9,7 +9,7 @@ use kit::http::Method;
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Api, Daemon, Setup, now};
+use crate::support::{Api, Daemon, Setup, now, served};
 
 /// A folder as the kubelet mounts a ConfigMap or Secret: names are links into `..data`, itself a link to a folder that
 /// holds one version of all of them, and an update exchanges that one link
@@ -60,9 +60,7 @@ fn troubles(api: &Api) -> Vec<Value> {
 
 #[test]
 fn a_config_map_that_is_exchanged_is_in_force_and_one_that_is_wrong_is_told_and_left_out() {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 12, now().millis()));
     let setup = Setup::of_world(&server).with_webhook(&format!("{}/hook", server.url()));
     setup.write();
     let mut good = fs::read_to_string(setup.settings()).unwrap();
@@ -107,9 +105,7 @@ fn a_config_map_that_is_exchanged_is_in_force_and_one_that_is_wrong_is_told_and_
 
 #[test]
 fn secrets_that_are_exchanged_count_from_then_on_without_a_restart() {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (_world, server) = served(World::new(7, 12, now().millis()));
     let setup = Setup::of_world(&server);
     setup.write();
     let token = setup.dir.path().join("token");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use world::World;
 
-use crate::support::{Setup, now};
+use crate::support::{Setup, now, served};
 
 /// A daemon's settings for fifty sources of three kinds, all of them the simulated organisation under other names.
 pub(crate) fn fifty_sources(world: &World, server: &world::Server) -> Setup {
@@ -43,9 +43,7 @@ pub(crate) fn fifty_sources(world: &World, server: &world::Server) -> Setup {
 
 #[test]
 fn fifty_sources_make_no_more_than_two_thousand_series_and_no_label_says_who() {
-    let world = World::new(7, 12, now().millis());
-    world.follow(|| now().millis());
-    let server = world.serve(0).unwrap();
+    let (world, server) = served(World::new(7, 12, now().millis()));
     let setup = fifty_sources(&world, &server).with_webhook(&format!("{}/hook", server.url()));
     let mut daemon = setup.start();
     daemon.wait("a look at everything", |api| {
