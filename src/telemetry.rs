@@ -125,10 +125,11 @@ where
     }
 }
 
-/// Whether the environment wants colour, where there is a terminal: `NO_COLOR` (<https://no-color.org>) is not set, and the
-/// terminal is not one that shows its codes as they are.
+/// Whether the environment wants colour, where there is a terminal: `NO_COLOR` is not set, or to nothing
+/// (<https://no-color.org>), and the terminal is not one that shows its codes as they are.
 pub(crate) fn colour_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+    std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty())
+        && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 /// Who speaks, by the names of OpenTelemetry (<https://opentelemetry.io/docs/specs/semconv/resource/>). What the standard
