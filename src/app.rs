@@ -1,6 +1,7 @@
 //! Build, start, stop: how the parts of the daemon come together.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use anyhow::{Context, bail};
 use domain::entry::{Export, ExportDetail, Fact, Genesis, Version};
 use domain::{Clock, in_full};
 use kit::{Budgets, Clients, Secrets, Surroundings, SystemSecrets};
-use ledger::{DataKey, Reader};
+use ledger::{DataKey, Progress, Reader};
 use query::Query;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use store::rows::key;
-use store::{Options, Random, Read, ReadError, Recovered, Store, StoreError};
+use store::{Layout, OpenError, Options, Random, Read, ReadError, Recovered, Starting, Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +28,10 @@ use crate::earlier::Recorded;
 use crate::evidence::Joined;
 use crate::loaded::Loaded;
 use crate::pipeline::Bodies;
+use crate::serve::{self, Front};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::witnessing::Witnessing;
-use crate::{expiring, notify, reload, scrubbing, serve, watch};
+use crate::{expiring, notify, reload, scrubbing, watch};
 
 /// What the program calls itself in the ledger.
 pub const PROGRAM: &str = concat!("evidenced ", env!("CARGO_PKG_VERSION"));
@@ -61,12 +64,22 @@ pub fn close(data: &Path, settings: &Settings, because: &str) -> anyhow::Result<
 
 /// Opens the store of a data directory.
 pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<(Store, Recovered)> {
+    Ok(begin_store(data, settings, bad)?.finish(&mut tell_log())?)
+}
+
+/// Opens it as far as its ledger.
+fn begin_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Result<Starting> {
     let disk = bad.is_wanted().then(|| bad_disk(bad)).transpose()?;
+    Ok(Store::begin(options(data, settings, disk)?)?)
+}
+
+/// Says in the log now and then how far an index is.
+fn tell_log() -> impl FnMut(Progress) {
     let mut told = 0;
-    let mut tell = |progress| {
+    move |progress| {
         let (done, of) = match progress {
-            ledger::Progress::Bodies { done } => (done, None),
-            ledger::Progress::Entries { done, total } => (done, Some(total)),
+            Progress::Bodies { done } => (done, None),
+            Progress::Entries { done, total } => (done, Some(total)),
         };
         if done < told {
             told = 0;
@@ -78,8 +91,7 @@ pub fn open_store(data: &Path, settings: &Settings, bad: &BadDisk) -> anyhow::Re
                 Some(of) => tracing::info!(entries = done, of, "the index is brought up to date"),
             }
         }
-    };
-    Ok(Store::open_telling(options(data, settings, disk)?, &mut tell)?)
+    }
 }
 
 /// Of so many bodies or entries there is a word in the log.
@@ -190,7 +202,7 @@ pub fn of_another(data: &Path, settings: &Settings) -> Option<String> {
 
 /// How the ledger in a data directory begins.
 pub fn genesis(data: &Path) -> anyhow::Result<Genesis> {
-    let ledger = Reader::open(&store::Layout::new(data).ledger());
+    let ledger = Reader::open(&Layout::new(data).ledger());
     store::genesis(&ledger).with_context(|| format!("the ledger in {} does not read", data.display()))
 }
 
@@ -263,7 +275,7 @@ pub struct Start {
     /// The settings file, read again when it changes.
     pub path: PathBuf,
     /// What it says.
-    pub loaded: Loaded,
+    pub loaded: Arc<Loaded>,
     /// The data directory.
     pub data: PathBuf,
     /// For tests: how the disk misbehaves.
@@ -274,30 +286,99 @@ pub struct Start {
 
 /// Runs a daemon until it is asked to stop, or until its store stops.
 pub fn run(start: Start, telemetry: Telemetry, metrics: Metrics) -> anyhow::Result<()> {
-    let opened = open_store(&start.data, &start.loaded.settings, &start.disk);
-    if let Err(error) = &opened
-        && let Some(refused) = error.downcast_ref::<store::OpenError>()
-        && let Some(news) = Unrecorded::of(refused)
-        && let Err(why) = tell_of_refused(&start, news, refused)
-    {
-        tracing::error!(why, "nobody could be told that nothing is recorded");
-    }
-    let (store, recovered) = opened.with_context(|| format!("cannot use {}", start.data.display()))?;
-    for note in &recovered.notes {
-        tracing::warn!(note, "recovered");
-    }
-    tracing::info!(data = %start.data.display(), entries = store.head()?.size, folded = recovered.folded, "the ledger is open");
-    let store = Arc::new(store);
-    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    let around = surroundings(&start.loaded, store.clone(), clock.clone(), random);
-    metrics.reloaded(clock.now());
-    let daemon = Daemon::new(clock, store, Arc::new(metrics), around, start.loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("evidenced").build()?;
-    let ended = runtime.block_on(live(daemon, start.path, start.until_stdin_ends));
+    let ended = runtime.block_on(async {
+        let ended = begin_and_live(&start, Arc::new(metrics)).await;
+        if let Err(error) = &ended
+            && let Some(refused) = error.downcast_ref::<OpenError>()
+            && let Some(news) = Unrecorded::of(refused)
+            && let Err(why) = tell_of_refused(&start, news, refused).await
+        {
+            tracing::error!(why, "nobody could be told that nothing is recorded");
+        }
+        ended
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(telemetry);
     ended
 }
+
+/// A daemon's life from the beginning: its ledger, then its index, then its tasks.
+async fn begin_and_live(start: &Start, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+    let Start { loaded, data, .. } = start;
+    let unusable = || format!("cannot use {}", data.display());
+    let starting = begin_store(data, &loaded.settings, &start.disk).with_context(unusable)?;
+    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let began = clock.now();
+    metrics.reloaded(began);
+    // Before anybody is told that it is ready: a signal that nobody waits for ends a process without order.
+    let (hangup, ending) = (signal(SignalKind::hangup())?, Ending::new()?);
+    let stop = CancellationToken::new();
+    let signals = tokio::spawn(ending.wait(stop.clone(), start.until_stdin_ends));
+    let front = Front::new(loaded.clone(), Layout::new(data), starting.meanwhile(), metrics.clone());
+    let listening = serve::listen(&front).await?;
+    let (token, door) = (listening.token.clone(), Arc::new(Notify::new()));
+    let serving = tokio::spawn(serve::serve(listening, door.clone(), stop.clone()));
+    let ended = match finished(starting, &door, &stop).await.with_context(unusable) {
+        Ok(Some((store, recovered, late))) => {
+            for note in &recovered.notes {
+                tracing::warn!(note, "recovered");
+            }
+            tracing::info!(data = %data.display(), entries = store.head()?.size, folded = recovered.folded, "the ledger is open");
+            let store = Arc::new(store);
+            let around = surroundings(loaded, store.clone(), clock.clone(), random);
+            let daemon = Daemon::new(clock, store, metrics, around, loaded.clone(), late.then_some(began));
+            let opened = || {
+                front.open(daemon.clone());
+                door.notify_one();
+            };
+            let reloading = |daemon| reload::keep_fresh(daemon, start.path.clone(), token, hangup, stop.clone());
+            live(daemon.clone(), opened, reloading, &stop).await
+        }
+        Ok(None) => {
+            tracing::info!("ended before the index was there: the next start goes on with it");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    stop.cancel();
+    signals.abort();
+    // It ends by itself now, or is ended with the runtime.
+    drop(tokio::time::timeout(SOON, serving).await);
+    ended
+}
+
+/// The store once its index is there, and whether that was not soon: then whoever asks is let in meanwhile, and told how
+/// far it is. `None` when `stop` comes first.
+async fn finished(
+    starting: Starting,
+    door: &Notify,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(Store, Recovered, bool)>> {
+    let meanwhile = starting.meanwhile();
+    let (done, mut finished) = oneshot::channel();
+    // A thread of its own, which ends with the process wherever it is: a runtime would wait for it.
+    let finish = move || drop(done.send(starting.finish(&mut tell_log())));
+    std::thread::Builder::new().name("index".into()).spawn(finish)?;
+    let (mut soon, mut late) = (pin!(tokio::time::sleep(SOON)), false);
+    loop {
+        tokio::select! {
+            finished = &mut finished => {
+                let (store, recovered) = finished.context("opening the index broke off")??;
+                return Ok(Some((store, recovered, late)));
+            }
+            () = stop.cancelled() => return Ok(None),
+            () = &mut soon, if !late => {
+                tracing::warn!("nothing is collected yet: {}", meanwhile.said());
+                door.notify_one();
+                late = true;
+            }
+        }
+    }
+}
+
+/// An index that is there sooner is waited for; and so is the end of what is asked at the end.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What no ledger can say itself.
 #[derive(Clone, Copy)]
@@ -311,8 +392,8 @@ enum Unrecorded {
 impl Unrecorded {
     /// What is to be told of a store that does not open. That another daemon holds it, or that there is none, is for
     /// whoever started this one.
-    fn of(refused: &store::OpenError) -> Option<Unrecorded> {
-        if matches!(refused, store::OpenError::Older { .. }) {
+    fn of(refused: &OpenError) -> Option<Unrecorded> {
+        if matches!(refused, OpenError::Older { .. }) {
             return Some(Unrecorded::Older);
         }
         let causes = std::iter::successors(Some(refused as &dyn std::error::Error), |error| error.source());
@@ -333,19 +414,20 @@ async fn tell_of(news: Unrecorded, loaded: &Loaded, read: &dyn Read, why: &str) 
 }
 
 /// The same where no store is open.
-fn tell_of_refused(start: &Start, news: Unrecorded, refused: &store::OpenError) -> Result<(), String> {
+async fn tell_of_refused(start: &Start, news: Unrecorded, refused: &OpenError) -> Result<(), String> {
     let data_key = data_key(&start.loaded.settings).map_err(|e| format!("{e:#}"))?;
     let offline = store::Offline::open_with(&start.data, data_key.as_ref()).map_err(|e| in_full(&e))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    runtime.block_on(tell_of(news, &start.loaded, &offline, &in_full(refused)))
+    tell_of(news, &start.loaded, &offline, &in_full(refused)).await
 }
 
-/// The life of a daemon: its tasks, and the signals that end it.
-async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    // Before anybody is told that it is ready: a signal that nobody waits for ends a process without order.
-    let (hangup, ending) = (signal(SignalKind::hangup())?, Ending::new()?);
-    let listening = serve::listen(&daemon).await?;
+/// The life of a daemon that has its store: its tasks, until `stop`. Whoever asks is let in by `opened`; `reloading` keeps
+/// its settings fresh.
+async fn live<R: Future<Output = anyhow::Result<()>> + Send + 'static>(
+    daemon: Arc<Daemon>,
+    opened: impl FnOnce(),
+    reloading: impl FnOnce(Arc<Daemon>) -> R,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     // Witnesses remember what a guard that was put back does not, so they are asked before anything is recorded.
     let mut witnessing = Witnessing::new(daemon.clone())?;
     if let Err(StoreError::Stopped(why)) = witnessing.round().await {
@@ -355,18 +437,16 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
         }
         bail!("{why}");
     }
-    let token = listening.token.clone();
-    let serving = tokio::spawn(serve::serve(listening, stop.clone()));
+    opened();
     let anchoring = Anchoring::new(daemon.clone(), Arc::new(SystemRandom))?;
     let anchoring = tokio::spawn(anchoring.keep_dated(stop.clone()));
-    let reloading = tokio::spawn(reload::keep_fresh(daemon.clone(), path, token, hangup, stop.clone()));
+    let reloading = tokio::spawn(reloading(daemon.clone()));
     let watching = tokio::spawn(watch::keep_looking(daemon.clone(), stop.clone()));
-    let signals = tokio::spawn(ending.wait(stop.clone(), until_stdin_ends));
-    let expiring = needed("expiring", &stop, expiring::keep_expiring(daemon.clone(), stop.clone()));
-    let scrubbing = needed("scrubbing", &stop, scrubbing::keep_scrubbed(daemon.clone(), stop.clone()));
-    let told = needed("telling", &stop, notify::tell(daemon.clone(), stop.clone()));
-    let witnessing = needed("witnessing", &stop, witnessing.keep_witnessed(stop.clone()));
-    let decided = match daemon.once_there_is_room(&stop, |daemon| record_version(&daemon.store, &daemon.loaded())).await
+    let expiring = needed("expiring", stop, expiring::keep_expiring(daemon.clone(), stop.clone()));
+    let scrubbing = needed("scrubbing", stop, scrubbing::keep_scrubbed(daemon.clone(), stop.clone()));
+    let told = needed("telling", stop, notify::tell(daemon.clone(), stop.clone()));
+    let witnessing = needed("witnessing", stop, witnessing.keep_witnessed(stop.clone()));
+    let decided = match daemon.once_there_is_room(stop, |daemon| record_version(&daemon.store, &daemon.loaded())).await
     {
         Ok(Some(())) => daemon.decide_and_run(stop.clone()).await,
         Ok(None) => Ok(()),
@@ -383,11 +463,8 @@ async fn live(daemon: Arc<Daemon>, path: PathBuf, until_stdin_ends: bool) -> any
         anchoring.at_the_end().await;
     }
     let ended = decided.and(told);
-    signals.abort();
     // Each of them ends by itself now, or is ended with the runtime.
-    drop(
-        tokio::time::timeout(Duration::from_secs(2), async { (serving.await, reloading.await, watching.await) }).await,
-    );
+    drop(tokio::time::timeout(SOON, async { (reloading.await, watching.await) }).await);
     // The last figures that are sent are those of the end, not of a look some seconds before it.
     watch::look_if_pushed(&daemon).await;
     match ended {
@@ -446,7 +523,7 @@ impl Ending {
         let stdin_ends = async {
             if until_stdin_ends {
                 // A thread of its own: a blocking read would keep the runtime from ending.
-                let (ended, end) = tokio::sync::oneshot::channel();
+                let (ended, end) = oneshot::channel();
                 std::thread::spawn(move || {
                     drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
                     ended.send(()).ok();

@@ -37,6 +37,8 @@ pub struct Daemon {
     pub news: Notify,
     /// Whether the disk has room to keep evidence.
     pub room: Room,
+    /// Since when nothing could be decided because the index was being built, when that took its time.
+    unindexed: Option<Timestamp>,
     loaded: RwLock<Arc<Loaded>>,
     asks: mpsc::Sender<Ask>,
     asked: Mutex<Option<mpsc::Receiver<Ask>>>,
@@ -74,16 +76,17 @@ const CONCLUDE_EVERY: Duration = Duration::from_secs(60);
 const GRACE: std::time::Duration = std::time::Duration::from_secs(8);
 
 impl Daemon {
-    /// A daemon that does nothing yet.
+    /// A daemon that does nothing yet. `unindexed` is since when its index was being built, when that took its time.
     pub fn new(
         clock: Arc<dyn Clock>,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
         around: kit::Surroundings,
-        loaded: Loaded,
+        loaded: Arc<Loaded>,
+        unindexed: Option<Timestamp>,
     ) -> Arc<Daemon> {
         let (asks, asked) = mpsc::channel(64);
-        let (loaded, asked) = (RwLock::new(Arc::new(loaded)), Mutex::new(Some(asked)));
+        let (loaded, asked) = (RwLock::new(loaded), Mutex::new(Some(asked)));
         Arc::new(Daemon {
             clock,
             store,
@@ -91,6 +94,7 @@ impl Daemon {
             around,
             news: Notify::new(),
             room: Room::default(),
+            unindexed,
             loaded,
             asks,
             asked,
@@ -155,6 +159,7 @@ impl Daemon {
             .take()
             .ok_or_else(|| StoreError::Stopped("the daemon was started twice".into()))?;
         let Some(mut streams) = self.once_there_is_room(&stop, Daemon::scheduled).await? else { return Ok(()) };
+        hold_for_want_of_index(&mut streams, self.unindexed);
         let mut runs: JoinSet<Ended> = JoinSet::new();
         let mut steps = Steps::new(self.clock.now());
         let mut concluded = Timestamp::default();
@@ -166,7 +171,9 @@ impl Daemon {
                 return Err(StoreError::Stopped(why.to_owned()));
             }
             let now = self.clock.now();
-            self.blocking(|daemon| daemon.store.mend_index()).await?;
+            let mended = self.blocking(|daemon| daemon.store.mend_index()).await?;
+            hold_for_want_of_index(&mut streams, mended.then_some(now));
+            let now = self.clock.now();
             self.look_for_room(now).await?;
             self.notice_steps(&mut steps, &mut streams, now).await?;
             if now.since(concluded) >= CONCLUDE_EVERY {
@@ -608,6 +615,13 @@ impl Daemon {
 /// The sources of which a stream is still to be looked at for the first time, or again after a pause.
 fn catching_up(streams: &BTreeMap<StreamId, StreamState>) -> BTreeSet<SourceId> {
     streams.iter().filter(|(_, state)| state.catches_up()).map(|(stream, _)| stream.source()).collect()
+}
+
+/// Slots that were lost since then were lost because there was no index.
+fn hold_for_want_of_index(streams: &mut BTreeMap<StreamId, StreamState>, since: Option<Timestamp>) {
+    if let Some(since) = since {
+        streams.values_mut().for_each(|state| state.hold(MissedReason::NoIndex, since));
+    }
 }
 
 /// Notices that the clock went another way than time did.

@@ -19,7 +19,7 @@ use crate::app;
 use crate::config::{self, Settings};
 use crate::knowledge::Knowledge;
 use crate::loaded::Loaded;
-use crate::serve;
+use crate::serve::{self, OfIndex};
 
 /// One thing that was looked at.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -309,10 +309,13 @@ fn index_of_daemon(layout: &Layout) -> Line {
     };
     match serve::ask_for_size(&layout.socket()) {
         // It goes on recording between the two questions.
-        Ok(answered) if answered >= size => {
+        Ok(OfIndex::Answers(answered)) if answered >= size => {
             ok(about, format!("in step: the daemon answers from it, at {answered} entries"))
         }
-        Ok(answered) => warn(
+        Ok(OfIndex::Building(so_far)) => {
+            warn(about, so_far, "nothing is lost: it is collected again once the index is there")
+        }
+        Ok(OfIndex::Answers(answered)) => warn(
             about,
             format!("the daemon answers at {answered} entries, and the ledger has {size}"),
             "ask again; when it stays behind, see the daemon's log",

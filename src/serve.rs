@@ -2,20 +2,22 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use domain::{StreamId, in_full};
-use kit::http::{HeaderMap, HeaderValue, Method, header};
+use domain::{Clock, StreamId, in_full};
+use kit::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use kit::outbound::Outbound;
 use kit::{SecretRef, Secrets, SystemSecrets};
 use query::Query;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store::{Layout, Meanwhile};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use web::{
     Access, Backend, Connections, EraseAsked, Erased, Erasing, ExportAnswer, ExportAsked, HoldAnswer, HoldAsked,
@@ -23,25 +25,63 @@ use web::{
 };
 
 use crate::app;
+use crate::clock::SystemClock;
 use crate::daemon::Daemon;
 use crate::erasing;
+use crate::loaded::Loaded;
+use crate::telemetry::Metrics;
 use crate::watch;
 
-/// The daemon, as pages and API see it.
-struct Window(Arc<Daemon>);
+/// What stands behind pages, API and health: the ledger alone until the daemon is there, and then the daemon.
+pub struct Front {
+    loaded: Arc<Loaded>,
+    layout: Layout,
+    meanwhile: Arc<Meanwhile>,
+    metrics: Arc<Metrics>,
+    daemon: OnceLock<Arc<Daemon>>,
+}
 
-impl Backend for Window {
+impl Front {
+    /// That of a daemon whose store is starting.
+    pub fn new(loaded: Arc<Loaded>, layout: Layout, meanwhile: Arc<Meanwhile>, metrics: Arc<Metrics>) -> Arc<Front> {
+        Arc::new(Front { loaded, layout, meanwhile, metrics, daemon: OnceLock::new() })
+    }
+
+    /// The daemon is there.
+    pub fn open(&self, daemon: Arc<Daemon>) {
+        // There is one in the life of a process.
+        drop(self.daemon.set(daemon));
+    }
+
+    /// The daemon, for whoever asks it to do something.
+    fn daemon(&self) -> Result<&Arc<Daemon>, String> {
+        self.daemon.get().ok_or_else(|| self.meanwhile.said())
+    }
+}
+
+impl Backend for Front {
     fn with_query(&self, ask: &mut dyn FnMut(&Query<'_>)) {
-        let loaded = self.0.loaded();
-        let now = self.0.clock.now();
-        ask(&Query { read: self.0.store.as_ref(), catalogue: &loaded.knowledge.catalogue, now });
+        match self.daemon.get() {
+            Some(daemon) => {
+                let (loaded, now) = (daemon.loaded(), daemon.clock.now());
+                ask(&Query { read: daemon.store.as_ref(), catalogue: &loaded.knowledge.catalogue, now });
+            }
+            None => {
+                let catalogue = &self.loaded.knowledge.catalogue;
+                ask(&Query { read: self.meanwhile.as_ref(), catalogue, now: SystemClock.now() });
+            }
+        }
     }
 
     fn ready(&self) -> Result<(), String> {
-        if let Some(why) = self.0.store.stopped() {
+        let daemon = self.daemon()?;
+        if let Some(why) = daemon.store.stopped() {
             return Err(why.to_owned());
         }
-        let waiting = self.0.store.waiting_for_disk();
+        if let Some(so_far) = daemon.store.rebuilding() {
+            return Err(so_far);
+        }
+        let waiting = daemon.store.waiting_for_disk();
         if waiting >= LONGEST_WAIT_FOR_DISK {
             return Err(format!(
                 "the disk has taken no entry for {} s; what was recorded before is whole",
@@ -50,38 +90,48 @@ impl Backend for Window {
         }
         let nearly_full =
             |missing| format!("the disk is nearly full: {missing}; nothing is collected until there is room");
-        self.0.room.missing().map_or(Ok(()), |missing| Err(nearly_full(missing)))
+        daemon.room.missing().map_or(Ok(()), |missing| Err(nearly_full(missing)))
     }
 
-    fn rebuilding(&self) -> bool {
-        self.0.store.index_damage().is_some()
+    fn building(&self) -> Option<String> {
+        match self.daemon.get() {
+            Some(daemon) => daemon.store.rebuilding(),
+            None => Some(self.meanwhile.said()),
+        }
     }
 
     fn metrics(&self) -> Result<String, String> {
-        watch::look(&self.0).map_err(|error| in_full(&error))?;
-        self.0.metrics.text()
+        let looked = match self.daemon.get() {
+            Some(daemon) => watch::look(daemon),
+            None => watch::look_meanwhile(&self.meanwhile, &self.metrics),
+        };
+        looked.map_err(|error| in_full(&error))?;
+        self.metrics.text()
     }
 
     fn export(&self, export: &ExportAsked) -> Result<u64, String> {
-        app::record_export(&self.0.store, export).map_err(|error| in_full(&error))
+        app::record_export(&self.daemon()?.store, export).map_err(|error| in_full(&error))
     }
 
     fn erase(&self, asked: EraseAsked) -> Erasing<'_> {
-        Box::pin(erasing::erase_in(&self.0, asked))
+        match self.daemon() {
+            Ok(daemon) => Box::pin(erasing::erase_in(daemon, asked)),
+            Err(why) => Box::pin(std::future::ready(Err(why))),
+        }
     }
 
     fn hold(&self, asked: &HoldAsked) -> Result<u64, String> {
-        let held = erasing::hold(&self.0.store, asked);
+        let held = erasing::hold(&self.daemon()?.store, asked);
         held.map(|receipt| receipt.entry).map_err(|error| in_full(&error))
     }
 
     fn release(&self, asked: &ReleaseAsked) -> Result<u64, String> {
-        let released = erasing::release(&self.0.store, asked);
+        let released = erasing::release(&self.daemon()?.store, asked);
         released.map(|receipt| receipt.entry).map_err(|error| in_full(&error))
     }
 
     fn run_now<'a>(&'a self, what: Option<&'a str>) -> RunNow<'a> {
-        Box::pin(self.0.run_now(what))
+        Box::pin(async move { self.daemon()?.run_now(what).await })
     }
 }
 
@@ -104,11 +154,11 @@ pub struct Listening {
 }
 
 /// Opens every socket, or none is served: an address in use is found out before anything runs.
-pub async fn listen(daemon: &Arc<Daemon>) -> anyhow::Result<Listening> {
-    let loaded = daemon.loaded();
-    let backend: Arc<dyn Backend> = Arc::new(Window(daemon.clone()));
-    let address = loaded.settings.web.listen;
-    let access = match &loaded.settings.web.token_file {
+pub async fn listen(front: &Arc<Front>) -> anyhow::Result<Listening> {
+    let settings = &front.loaded.settings;
+    let backend: Arc<dyn Backend> = front.clone();
+    let address = settings.web.listen;
+    let access = match &settings.web.token_file {
         Some(path) => {
             let token = token_in(path).map_err(|why| anyhow::anyhow!("web.token_file: {why}"))?;
             Access::Token(Token::new(token))
@@ -121,11 +171,11 @@ pub async fn listen(daemon: &Arc<Daemon>) -> anyhow::Result<Listening> {
     };
     let pages = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (web.listen)"))?;
     tracing::info!(address = %pages.local_addr()?, "pages and API");
-    let address = loaded.settings.health.listen;
+    let address = settings.health.listen;
     let health =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (health.listen)"))?;
     tracing::info!(address = %health.local_addr()?, "health and metrics");
-    let socket = daemon.store.layout().socket();
+    let socket = front.layout.socket();
     // Whoever holds the store's lock is the only daemon here, so a socket that is left over is nobody's.
     match std::fs::remove_file(&socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -149,8 +199,12 @@ pub fn token_in(path: &Path) -> Result<SecretString, String> {
     SystemSecrets.resolve(&SecretRef::File(path.to_owned())).map_err(|error| in_full(&error))
 }
 
-/// Serves until `stop` is cancelled.
-pub async fn serve(listening: Listening, stop: CancellationToken) {
+/// Serves from when the `door` is opened until `stop` is cancelled; whoever comes earlier waits.
+pub async fn serve(listening: Listening, door: Arc<Notify>, stop: CancellationToken) {
+    tokio::select! {
+        () = door.notified() => {}
+        () = stop.cancelled() => {}
+    }
     let Listening { pages, health, control, socket, .. } = listening;
     let limits = Connections::default();
     tokio::join!(
@@ -204,8 +258,16 @@ pub fn is_answered(socket: &Path) -> bool {
     socket.exists() && answered().is_ok()
 }
 
+/// What a daemon says that was asked for something that rests on its index.
+pub enum OfIndex {
+    /// It answers, as of so many entries.
+    Answers(u64),
+    /// It is building it, and how far that is.
+    Building(String),
+}
+
 /// Asks the daemon behind a control socket how many entries its index holds.
-pub fn ask_for_size(socket: &Path) -> anyhow::Result<u64> {
+pub fn ask_for_size(socket: &Path) -> anyhow::Result<OfIndex> {
     anyhow::ensure!(socket.exists(), "there is no {}", socket.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -216,11 +278,12 @@ pub fn ask_for_size(socket: &Path) -> anyhow::Result<u64> {
         if !answer.status().is_success() {
             let error: web::ErrorBody =
                 serde_json::from_slice(answer.body()).context("an answer that does not read")?;
-            anyhow::bail!("{}", error.error);
+            anyhow::ensure!(answer.status() == StatusCode::SERVICE_UNAVAILABLE, "{}", error.error);
+            return Ok(OfIndex::Building(error.error));
         }
         let overview: query::Overview =
             serde_json::from_slice(answer.body()).context("an answer that does not read")?;
-        Ok(overview.ledger.size)
+        Ok(OfIndex::Answers(overview.ledger.size))
     })
 }
 

@@ -27,8 +27,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 pub use self::metrics::{
-    ANCHOR_PERIOD, CERTIFICATE_END, COVERAGE_LOST, DEVIATIONS_OPEN, DISK_FREE, DISK_NEEDED, ENTRIES, LAST_ANCHORED,
-    LAST_COLLECTED, Look, Metrics, PERIOD, Seen, every_metric, stream_labels,
+    ANCHOR_PERIOD, CERTIFICATE_END, COVERAGE_LOST, DEVIATIONS_OPEN, DISK_FREE, DISK_NEEDED, ENTRIES, INDEXED,
+    LAST_ANCHORED, LAST_COLLECTED, Look, Metrics, PERIOD, Seen, every_metric, stream_labels,
 };
 use self::otlp::{Signal, Way};
 use crate::config::{LogFormat, Settings};

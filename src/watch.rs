@@ -6,13 +6,13 @@ use std::sync::Arc;
 use domain::{Duration, Severity, Timestamp, TroubleIn, in_full};
 use opentelemetry::KeyValue;
 use query::{Query, StreamView};
-use store::{LEAST_ROOM, ReadError, StoreError};
+use store::{LEAST_ROOM, Meanwhile, Read as _, ReadError, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::Daemon;
 use crate::loaded::Loaded;
 use crate::schedule::Schedule;
-use crate::telemetry::{self, Look};
+use crate::telemetry::{self, Look, Metrics};
 use crate::trouble;
 
 /// How often the disk's pace is looked at.
@@ -82,6 +82,7 @@ pub fn look(daemon: &Daemon) -> Result<(), ReadError> {
     let query = Query { read: daemon.store.as_ref(), catalogue: &loaded.knowledge.catalogue, now };
     let mut look = Look::default();
     look.saw(telemetry::ENTRIES, query.ledger()?.size as f64, &[]);
+    look.saw(telemetry::INDEXED, query.indexed()? as f64, &[]);
     for view in query.streams()? {
         see_stream(&mut look, &view);
     }
@@ -108,6 +109,15 @@ pub fn look(daemon: &Daemon) -> Result<(), ReadError> {
         }
     }
     daemon.metrics.looked(look);
+    Ok(())
+}
+
+/// Looks at what can be told before the index is there.
+pub fn look_meanwhile(meanwhile: &Meanwhile, metrics: &Metrics) -> Result<(), ReadError> {
+    let mut look = Look::default();
+    look.saw(telemetry::ENTRIES, meanwhile.head()?.size as f64, &[]);
+    look.saw(telemetry::INDEXED, meanwhile.indexed() as f64, &[]);
+    metrics.looked(look);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! Half of the kills are aborts at a named step between append and acknowledge, half are `kill -9` at random moments.
 //! After each the ledger is verified from its bytes alone, and the next start goes on from whatever was left.
 
+mod building;
 mod damage;
 mod room;
 

@@ -97,10 +97,8 @@ fn record(
         digest: made.digest.clone(),
     };
     let socket = store::Layout::new(data).socket();
-    if socket.exists()
-        && let Ok(entry) = serve::ask_to_record(&socket, &export)
-    {
-        return Ok(entry);
+    if serve::is_answered(&socket) {
+        return serve::ask_to_record(&socket, &export);
     }
     // A socket that nobody answers at was left over; the lock of the data directory decides.
     let (store, _) = app::open_store(data, settings, &app::BadDisk::default())?;

@@ -1,6 +1,7 @@
 //! `init`, `run` and `run-now`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use domain::entry::Genesis;
 
@@ -66,7 +67,7 @@ pub(super) fn run(cli: &Cli, args: &RunArgs, out: &Output) -> anyhow::Result<Exi
     let (telemetry, metrics) = telemetry::start(&loaded.settings, &SystemRandom)?;
     let start = app::Start {
         path: settings_path(cli),
-        loaded,
+        loaded: Arc::new(loaded),
         data,
         disk: app::BadDisk {
             crash_at: args.crash_at.clone(),

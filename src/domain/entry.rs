@@ -4,16 +4,18 @@
 //! link to names lives beside the bodies and can be erased. Every stored form has a version; a reader that meets an
 //! entry kind it does not know keeps it as [`Fact::Other`] and goes on.
 
+mod missed;
 mod privacy;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::missed::{Missed, MissedReason};
 pub use self::privacy::{Erase, EraseDetail, Expired, Hold, HoldDetail, Release, RetentionClass, Subject};
 
 use crate::{
     BodyId, Change, CheckCounts, CheckId, ControlId, Duration, FindingReason, FindingValue, FrameworkId, Gap,
-    GapReason, Outcome, Pseudonym, Reconciliation, ResourceType, RowAddress, Severity, Slot, SourceId, StreamId,
-    Timestamp, Trigger, Trouble,
+    GapReason, Outcome, Pseudonym, Reconciliation, ResourceType, RowAddress, Severity, SourceId, StreamId, Timestamp,
+    Trigger, Trouble,
 };
 
 /// The version of the entry format that this program writes.
@@ -430,55 +432,6 @@ pub struct Silence {
     pub opened_by: Option<u64>,
 }
 
-/// Why nobody ran a slot.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MissedReason {
-    /// The daemon was not running.
-    NotRunning,
-    /// The run before it had not ended.
-    StillRunning,
-    /// Its time never came: the clock was set forward past it, or the machine slept through it.
-    ClockStepped,
-    /// As many runs as may go on at once were going on.
-    HeldBack,
-    /// The disk had too little room to keep evidence.
-    DiskFull,
-}
-
-impl MissedReason {
-    /// The words that people read.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            MissedReason::NotRunning => "the daemon was not running",
-            MissedReason::StillRunning => "the run before it was still running",
-            MissedReason::ClockStepped => "the clock was set forward, or the machine slept",
-            MissedReason::HeldBack => "as many runs as may go on at once were going on",
-            MissedReason::DiskFull => "the disk was nearly full",
-        }
-    }
-
-    /// Whether a run should make up for the slots: not where one has just brought fresh evidence.
-    pub fn calls_for_catch_up(self) -> bool {
-        self != MissedReason::StillRunning
-    }
-}
-
-/// Slots that nobody ran. A run that was begun and never ended is a failed run, not a missed slot.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Missed {
-    /// The stream.
-    pub stream: StreamId,
-    /// The first slot of the range.
-    pub first: Slot,
-    /// The last slot of the range; equal to `first` for one slot.
-    pub last: Slot,
-    /// How many slots the range holds.
-    pub count: u64,
-    /// Why.
-    pub reason: MissedReason,
-}
-
 /// What all checks say of one run's populations.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Observations {
@@ -678,6 +631,7 @@ pub struct ClockStep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Slot;
 
     #[test]
     fn an_entry_reads_back_and_a_later_kind_is_kept() {

@@ -33,7 +33,7 @@ pub enum ReadBack {
     Cached,
 }
 
-/// The named steps of an append, in their order: where a test may stop the process.
+/// The named steps of an append, in their order, and one of a fold: where a test may stop the process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Step {
     /// Before the frames are written to the segment.
@@ -50,14 +50,16 @@ pub enum Step {
     Publish,
     /// After everything, before the caller hears of it.
     Acknowledge,
+    /// After a part of the entries was folded into an index.
+    Fold,
 }
 
 impl Step {
-    /// All steps, in order.
+    /// All steps of an append, in order.
     pub const ALL: [Step; 7] =
         [Step::Append, Step::Sync, Step::ReadBack, Step::Guard, Step::Sign, Step::Publish, Step::Acknowledge];
 
-    /// The step's name in options: `append`, `sync`, `read_back`, `guard`, `sign`, `publish`, `acknowledge`.
+    /// The step's name in options: `append`, `sync`, `read_back`, `guard`, `sign`, `publish`, `acknowledge`; and `fold`.
     pub fn as_str(self) -> &'static str {
         match self {
             Step::Append => "append",
@@ -67,6 +69,7 @@ impl Step {
             Step::Sign => "sign",
             Step::Publish => "publish",
             Step::Acknowledge => "acknowledge",
+            Step::Fold => "fold",
         }
     }
 }
@@ -74,8 +77,10 @@ impl Step {
 impl FromStr for Step {
     type Err = String;
     fn from_str(text: &str) -> Result<Step, String> {
-        let found = Step::ALL.into_iter().find(|step| step.as_str() == text);
-        found.ok_or_else(|| format!("not a step: {text:?}; expected one of {}", Step::ALL.map(Step::as_str).join(", ")))
+        let mut known = Step::ALL.into_iter().chain([Step::Fold]);
+        let found = known.find(|step| step.as_str() == text);
+        let of_append = || Step::ALL.map(Step::as_str).join(", ");
+        found.ok_or_else(|| format!("not a step: {text:?}; expected one of {}, or fold", of_append()))
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Ill {
     pub crash: Option<CrashPoint>,
     /// As many bytes are free as this file says; without a number in it, as many as there are.
     pub room_in: Option<PathBuf>,
-    /// Every step of an append waits for as many milliseconds as this file says.
+    /// Every step waits for as many milliseconds as this file says while it does.
     pub slow_in: Option<PathBuf>,
     /// While this file is there, nothing can be written.
     pub read_only_by: Option<PathBuf>,
@@ -57,6 +57,9 @@ impl Ill {
         }
     }
 }
+
+/// A slow step looks this often whether it is to be slow any longer, in milliseconds.
+const LOOK_AGAIN: u64 = 10;
 
 /// The machine's disk, made worse.
 pub struct BadDisk {
@@ -129,8 +132,10 @@ impl Disk for BadDisk {
     }
     fn reached(&self, step: Step) {
         let number = |path: &PathBuf| std::fs::read_to_string(path).ok()?.trim().parse().ok();
-        if let Some(millis) = self.ill.slow_in.as_ref().and_then(number) {
-            std::thread::sleep(std::time::Duration::from_millis(millis));
+        let mut waited = 0;
+        while self.ill.slow_in.as_ref().and_then(number).is_some_and(|millis: u64| waited < millis) {
+            std::thread::sleep(std::time::Duration::from_millis(LOOK_AGAIN));
+            waited += LOOK_AGAIN;
         }
         let Some(point) = self.ill.crash.filter(|point| point.step == step) else { return };
         if self.reached.fetch_add(1, Ordering::SeqCst) + 1 == point.nth {

@@ -30,7 +30,8 @@ pub use trouble::TroubleView;
 use domain::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{Read, ReadError};
+use store::rows::{Watermark, key};
+use store::{Read, ReadError, fold};
 
 /// Questions about what is recorded, as of one moment.
 pub struct Query<'a> {
@@ -83,6 +84,12 @@ impl Query<'_> {
     pub fn ledger(&self) -> Result<LedgerView, ReadError> {
         let head = self.read.head()?;
         Ok(LedgerView { origin: head.origin, size: head.size, root: head.root, checkpoint: head.note })
+    }
+
+    /// How many entries of the ledger the index holds.
+    pub fn indexed(&self) -> Result<u64, ReadError> {
+        let mark: Option<Watermark> = fold::get(self.read.index().as_ref(), key::WATERMARK)?;
+        Ok(mark.map_or(0, |mark| mark.head.size))
     }
 
     /// What the first page shows; at most `changes` changes.

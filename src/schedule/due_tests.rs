@@ -247,7 +247,7 @@ fn slots_that_a_leap_of_the_clock_took_are_told_apart_from_those_before_and_afte
 
 #[test]
 fn a_stream_that_may_not_start_says_what_held_it_back_and_makes_up_for_it() {
-    for why in [MissedReason::HeldBack, MissedReason::DiskFull] {
+    for why in [MissedReason::HeldBack, MissedReason::DiskFull, MissedReason::NoIndex] {
         let mut state = state();
         let start = Decision::Start(Trigger::Slot(slot("10:30:00")));
         assert_eq!(due(&state, at("10:31:00")), start);

@@ -40,7 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => length().prop_map(Event::Die),
         1 => (1u64..1_000_000).prop_map(Event::SetBack),
         1 => length().prop_map(Event::SetForward),
-        1 => (length(), prop::sample::select(vec![MissedReason::HeldBack, MissedReason::DiskFull]))
+        1 => (length(), prop::sample::select(vec![MissedReason::HeldBack, MissedReason::DiskFull, MissedReason::NoIndex]))
             .prop_map(|(by, why)| Event::Hold(by, why)),
         1 => prop::sample::select(vec![Trigger::Manual, Trigger::Event, Trigger::CatchUp]).prop_map(Event::Ask),
         1 => prop::option::weighted(0.7, 0..SCHEDULES.len()).prop_map(Event::Change),
@@ -331,7 +331,10 @@ proptest! {
                         slot,
                         missed
                     ),
-                    MissedReason::ClockStepped | MissedReason::HeldBack | MissedReason::DiskFull => {
+                    MissedReason::ClockStepped
+                    | MissedReason::HeldBack
+                    | MissedReason::DiskFull
+                    | MissedReason::NoIndex => {
                         prop_assert!(hindered(last_chance, missed.reason), "{} in {:?}", slot, missed);
                     }
                     // A run that was going on and then died leaves no end in the ledger.

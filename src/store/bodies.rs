@@ -6,15 +6,17 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use domain::BodyId;
-use ledger::{Bodies, BodyError, Location, Owners, Seal, SharedDisk};
+use ledger::{Bodies, BodyError, Location, Seal, SharedDisk};
 
 use crate::catch_up::{location_from, location_to};
 use crate::index::{Index, IndexError, Op};
 use crate::read::ReadError;
 use crate::rows::key;
 use crate::subjects::{KeyError, Subjects};
+use crate::writer::lock;
 
 /// The packs, and what has been put into them since the last sync.
 pub(crate) struct BodyStore {
@@ -88,10 +90,10 @@ impl BodyStore {
     }
 
     /// The changes that teach the index what lies in the packs from `from` on; `each` takes them batch by batch, and is
-    /// told of how many bodies they speak.
+    /// told of how many bodies they speak. Who is known is asked body by body, so that others may ask meanwhile.
     pub(crate) fn scan(
         &mut self,
-        subjects: &Subjects,
+        subjects: &Mutex<Subjects>,
         from: Option<Location>,
         mut each: impl FnMut(u64, Vec<Op>) -> Result<(), IndexError>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -102,8 +104,8 @@ impl BodyStore {
             // The digest needs the bytes; so does the proof that the packs still hold what they say.
             match self.packs.read(location) {
                 Ok(body) => {
-                    let digest = subjects.known_by(scan.keys()).map(|owners: Owners| owners.digest(&body));
-                    ops.extend(digest.map(|digest| known_op(&digest, &commitment.0)));
+                    let owners = lock(subjects).known_by(scan.keys());
+                    ops.extend(owners.map(|owners| known_op(&owners.digest(&body), &commitment.0)));
                 }
                 Err(BodyError::Destroyed(_)) => {}
                 Err(error) => return Err(error.into()),

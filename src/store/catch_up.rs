@@ -27,7 +27,7 @@ pub(crate) fn catch_up(
     index: &dyn Index,
     reader: &Reader,
     bodies: &mut BodyStore,
-    subjects: &Subjects,
+    subjects: &Mutex<Subjects>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<u64, IndexError> {
     let failed = |e: AnyError| IndexError(e.to_string());
@@ -43,7 +43,7 @@ pub(crate) fn catch_up(
     catch_up_entries(index, reader, progress).map_err(failed)
 }
 
-/// Folds the entries that the index has not seen.
+/// Folds the entries that the index has not seen. `progress` is told of all that it has seen by then.
 pub(crate) fn catch_up_entries(
     index: &dyn Index,
     reader: &Reader,
@@ -86,7 +86,7 @@ pub(crate) fn catch_up_entries(
         let root = tree.as_ref().map_or_else(|| reader.root(end), |tree| Ok(tree.root()))?;
         overlay.commit(&Watermark { version: VERSION, head: TreeHead { size: end, root: hex::encode(root.0) }, at })?;
         next = end;
-        progress(Progress::Entries { done: next - start, total: size - start });
+        progress(Progress::Entries { done: next, total: size });
     }
     Ok(size - start)
 }

@@ -31,6 +31,7 @@ mod record;
 mod restore;
 mod retention;
 mod scrub;
+mod start;
 mod subjects;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -55,4 +56,5 @@ pub use record::{Rows, canonical, row_text};
 pub use restore::{RestoreError, Restoring};
 pub use retention::{Expiring, Fate, Rest, fate};
 pub use scrub::Scrubber;
+pub use start::{Meanwhile, Starting};
 pub use writer::{InitError, LEAST_ROOM, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

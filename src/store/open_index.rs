@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use ledger::{Progress, Reader};
 
@@ -22,7 +22,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) reader: &'a Reader,
     pub(crate) bodies: &'a mut BodyStore,
-    pub(crate) subjects: &'a Subjects,
+    pub(crate) subjects: &'a Mutex<Subjects>,
     /// Told how far it is, now and then.
     pub(crate) progress: &'a mut dyn FnMut(Progress),
 }
@@ -37,6 +37,8 @@ pub(crate) fn open_index(mut sources: Sources<'_>, recovered: &mut Recovered) ->
     match opened {
         Ok((index, folded)) => {
             recovered.folded = folded;
+            // A rebuild that was broken off leaves the old one aside.
+            remove(&aside(sources.layout))?;
             // A ledger that was just begun has one entry; with more, there was an index once.
             if folded > 1 && sources.reader.size()? == folded {
                 recovered.notes.push("the index held nothing: the index is built again from the ledger".to_owned());
@@ -57,7 +59,7 @@ pub(crate) fn open_index(mut sources: Sources<'_>, recovered: &mut Recovered) ->
 /// Puts the old index aside, builds a new one, and lets the old one go. Gives also how many entries were folded.
 pub(crate) fn rebuild_index(mut sources: Sources<'_>) -> Result<(Arc<dyn Index>, u64), AnyError> {
     let layout = sources.layout;
-    let (current, aside) = (layout.index(), layout.data().join("index.broken"));
+    let (current, aside) = (layout.index(), aside(layout));
     remove(&aside)?;
     if current.exists() {
         fs::rename(&current, &aside)?;
@@ -70,6 +72,11 @@ pub(crate) fn rebuild_index(mut sources: Sources<'_>) -> Result<(Arc<dyn Index>,
 
 fn catch_up(index: &dyn Index, sources: &mut Sources<'_>) -> Result<u64, IndexError> {
     catch_up::catch_up(index, sources.reader, sources.bodies, sources.subjects, sources.progress)
+}
+
+/// Where an index is put that cannot be used, until another one is built.
+fn aside(layout: &Layout) -> PathBuf {
+    layout.data().join("index.broken")
 }
 
 /// Removes what was put aside, whatever stood there.

@@ -9,6 +9,7 @@ use crate::index::{Index, IndexError, Op, Pair};
 /// The index that is used now, and whether it has to be built again.
 pub(crate) struct Watched {
     index: RwLock<Arc<dyn Index>>,
+    building: RwLock<Option<Arc<Building>>>,
     noted: Noted,
 }
 
@@ -27,7 +28,7 @@ struct Damage(Mutex<Option<String>>);
 impl Watched {
     pub(crate) fn new(index: Arc<dyn Index>) -> Watched {
         let noted = Noted::default();
-        Watched { index: RwLock::new(watch(index, &noted)), noted }
+        Watched { index: RwLock::new(watch(index, &noted)), building: RwLock::default(), noted }
     }
 
     /// Until it is dropped, whoever lists rows waits: what is written meanwhile is seen whole or not at all.
@@ -38,6 +39,14 @@ impl Watched {
     /// The index.
     pub(crate) fn get(&self) -> Arc<dyn Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The index, unless it is being built again: for whoever would wait for what is held until it is there.
+    pub(crate) fn there(&self) -> Result<Arc<dyn Index>, IndexError> {
+        match &*self.building.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(building) => building.answer(),
+            None => Ok(self.get()),
+        }
     }
 
     /// Something read from it is not what was written, which it did not notice itself.
@@ -54,6 +63,7 @@ impl Watched {
     /// rows. Lets the present one go, so that its lock is free once its readers are done.
     pub(crate) fn building(&self) -> Arc<Building> {
         let building = Arc::new(Building::default());
+        *self.building.write().unwrap_or_else(PoisonError::into_inner) = Some(building.clone());
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = building.clone();
         building
     }
@@ -62,25 +72,50 @@ impl Watched {
     pub(crate) fn put(&self, index: Arc<dyn Index>) {
         *self.noted.damage.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = watch(index, &self.noted);
+        *self.building.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How far the next one is, while the present one cannot be used: as the end of a sentence that begins with the index.
+    pub(crate) fn said(&self) -> Option<String> {
+        let building = self.building.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let damaged = || self.damage().map(|why| format!("failed and will be built again from the ledger: {why}"));
+        building.map(|building| building.said()).or_else(damaged)
     }
 }
 
 /// An index that is not there yet.
 #[derive(Default)]
-pub(crate) struct Building(Mutex<String>);
+pub(crate) struct Building(Mutex<Option<Progress>>);
 
 impl Building {
     /// It is so far.
     pub(crate) fn is_at(&self, progress: Progress) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = match progress {
-            Progress::Entries { done, total } => format!(": {done} of {total} entries"),
-            Progress::Bodies { done } => format!(": {done} bodies, and no entry yet"),
-        };
+        // That there is nothing new is found at every start, and says nothing yet.
+        if progress != (Progress::Bodies { done: 0 }) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        }
+    }
+
+    /// How far it is, as the end of a sentence that begins with the index.
+    pub(crate) fn said(&self) -> String {
+        let again = "is being built again from the ledger";
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => "is being read before it is used".to_owned(),
+            Some(Progress::Bodies { done }) => format!("{again}: {done} bodies so far"),
+            Some(Progress::Entries { done, total }) => format!("{again}: {done} of {total} entries"),
+        }
+    }
+
+    /// Entries that it holds already.
+    pub(crate) fn entries(&self) -> u64 {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Progress::Entries { done, .. }) => done,
+            Some(Progress::Bodies { .. }) | None => 0,
+        }
     }
 
     fn answer<T>(&self) -> Result<T, IndexError> {
-        let so_far = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(IndexError(format!("it is being built again from the ledger{so_far}")))
+        Err(IndexError(format!("it {}", self.said())))
     }
 }
 

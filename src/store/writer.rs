@@ -13,19 +13,20 @@ use std::thread::JoinHandle;
 
 use domain::entry::{Entry, Fact, GREATEST_SIZE, VERSION};
 use domain::{BodyId, Pseudonym, ResourceKey, StreamId, Timestamp, in_full};
-use ledger::{AppendError, KeyId, Log, Progress, Reader};
+use ledger::disk::Step;
+use ledger::{AppendError, Log, Progress, Reader};
 
 use crate::bodies::{BodyStore, Fresh};
 use crate::index::{Index, IndexError};
 use crate::layout::Layout;
-use crate::open_index::{Sources, open_index, rebuild_index};
+use crate::open_index::{Sources, rebuild_index};
 use crate::pace::Pace;
 use crate::plan::{Plan, settled, slots_of};
 use crate::read::{Head, Read, ReadError};
 use crate::rows::{StreamRow, key};
 use crate::subjects::Subjects;
 use crate::watched::Watched;
-use crate::{catch_up, data_key, erased, fold, keys};
+use crate::{catch_up, fold};
 
 pub use crate::opening::{InitError, OpenError, Options, Random, Receipt, Recovered, StoreError};
 
@@ -48,6 +49,17 @@ pub(crate) struct Shared {
     deciding: Mutex<()>,
     pace: Pace,
     stopped: OnceLock<String>,
+}
+
+/// What a writer is begun with.
+pub(crate) struct Parts {
+    pub(crate) layout: Layout,
+    pub(crate) options: Arc<Options>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) bodies: BodyStore,
+    pub(crate) subjects: Mutex<Subjects>,
+    pub(crate) reader: Reader,
+    pub(crate) log: Log,
 }
 
 struct Job {
@@ -74,100 +86,16 @@ const BATCH: usize = 256;
 const LONG_BATCH: usize = 4096;
 
 impl Store {
-    /// Opens the store: recovers the ledger, reads what the packs hold, brings the index up to date or builds it again.
-    pub fn open(options: Options) -> Result<(Store, Recovered), OpenError> {
-        Store::open_telling(options, &mut |_| {})
-    }
-
-    /// Like [`Store::open`]; `progress` is told how far the index is while it is brought up to date.
-    pub fn open_telling(options: Options, progress: &mut dyn FnMut(Progress)) -> Result<(Store, Recovered), OpenError> {
-        let layout = Layout::new(&options.data);
-        if layout.closing().exists() {
-            return Err(OpenError::Closing(options.data));
-        }
-        if !layout.is_initialised() {
-            return Err(OpenError::NotInitialised(options.data));
-        }
-        let (path, at) = (options.data.clone(), layout.clone());
-        let options = Arc::new(options);
-        Store::open_at(layout, options.clone(), progress).map_err(|source| {
-            match source.downcast_ref::<ledger::OpenError>() {
-                Some(
-                    ledger::OpenError::RolledBack { .. }
-                    | ledger::OpenError::Diverged { .. }
-                    | ledger::OpenError::GuardMissing(_)
-                    | ledger::OpenError::GuardRemembers { .. },
-                ) => {
-                    if let Err(error) = erased::replay_in_refused(&at, &options) {
-                        tracing::warn!(%error, "what was erased since this copy was made could not be erased in it");
-                    }
-                    OpenError::Older { path, source }
-                }
-                _ => OpenError::Failed { path, source },
-            }
-        })
-    }
-
-    fn open_at(
-        layout: Layout,
-        options: Arc<Options>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(Store, Recovered), Box<dyn std::error::Error + Send + Sync>> {
-        let mut recovered = Recovered::default();
-        let reader = Reader::open_on(options.disk.clone(), &layout.ledger());
-        let origin = catch_up::genesis(&reader)?.origin;
-        let signers = keys::signers(&layout, &origin)?;
-        let guard = options.guard_places();
-        let (log, recovery) = Log::open(options.disk.clone(), &layout.ledger(), guard, signers)?;
-        for (place, why) in log.unreachable_guards() {
-            recovered.notes.push(format!("the guard in {} is out of reach: {why}", place.display()));
-        }
-        keys::finish(&layout, &origin, log.ring())?;
-        if recovery.dropped_bytes > 0 {
-            recovered.notes.push(format!(
-                "{} bytes of an unfinished append were dropped; nobody had been told of them",
-                recovery.dropped_bytes
-            ));
-        }
-        if recovery.finished > 0 {
-            recovered.notes.push(format!("{} entries were durable and are now signed for", recovery.finished));
-        }
-        data_key::adopt(&layout, options.data_key.as_ref(), options.random.as_ref())?;
-        let data_key = data_key::find(&layout, options.data_key.as_ref())?;
-        let mut subjects = Subjects::open(options.disk.clone(), &layout, &data_key, true)?;
-        let mut bodies = BodyStore::open(options.disk.clone(), &layout.bodies(), &subjects)?;
-        let sources = Sources {
-            engine: options.index,
-            layout: &layout,
-            reader: &reader,
-            bodies: &mut bodies,
-            subjects: &subjects,
-            progress,
-        };
-        let mut index = open_index(sources, &mut recovered)?;
-        let (said, places) = (erased::in_ledger(index.as_ref())?, options.guard_places());
-        let known = erased::remembered(options.disk.as_ref(), &places)?;
-        let unsaid: Vec<KeyId> = known.difference(&said).filter(|id| subjects.has_had(id)).copied().collect();
-        let all = said.union(&known).copied().collect();
-        erased::remember(options.disk.as_ref(), &places, &all)?;
-        let destroyed = erased::replay(&mut subjects, &all)?;
-        if destroyed > 0 {
-            let again = format!("{destroyed} record keys that were erased before were there again: destroyed");
-            recovered.notes.push(again);
-            // It was built with them at hand.
-            drop(index);
-            let (engine, layout, reader, bodies) = (options.index, &layout, &reader, &mut bodies);
-            let sources = Sources { engine, layout, reader, bodies, subjects: &subjects, progress };
-            (index, recovered.folded) = rebuild_index(sources)?;
-        }
-        let head = head_of(&reader)?;
-        let last_at = catch_up::last_time(index.as_ref())?;
+    /// Begins the writer of a ledger whose index is there.
+    pub(crate) fn running(parts: Parts) -> Result<Store, Box<dyn std::error::Error + Send + Sync>> {
+        let Parts { layout, options, index, bodies, subjects, reader, log } = parts;
+        let (head, last_at) = (head_of(&reader)?, catch_up::last_time(index.as_ref())?);
         let shared = Arc::new(Shared {
             layout,
             options,
             index: Watched::new(index),
             bodies: Mutex::new(bodies),
-            subjects: Mutex::new(subjects),
+            subjects,
             reader,
             head: RwLock::new(head),
             deciding: Mutex::new(()),
@@ -178,11 +106,7 @@ impl Store {
         let lost_guards = log.unreachable_guards().len();
         let writer = Writer { shared: shared.clone(), log, last_at, lost_guards };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(&jobs))?;
-        let store = Store { shared, queue: Some(queue), thread: Some(thread) };
-        if let Err(error) = store.record_erased_before(&unsaid) {
-            recovered.notes.push(format!("what was erased before could not be said in the ledger yet: {error}"));
-        }
-        Ok((store, recovered))
+        Ok(Store { shared, queue: Some(queue), thread: Some(thread) })
     }
 
     /// Records facts, in order, and waits until they are durable and signed. All or none.
@@ -262,9 +186,10 @@ impl Store {
         row.map_err(|e| self.shared.stop(e.to_string()))
     }
 
-    /// What was met in the index, until it is built again.
-    pub fn index_damage(&self) -> Option<String> {
-        self.shared.index.damage()
+    /// While the index is built again because somebody met damage in it, how far that is, in one line: until then no
+    /// question is answered that needs it, and nothing is recorded.
+    pub fn rebuilding(&self) -> Option<String> {
+        self.shared.index.said().map(|said| format!("the index {said}"))
     }
 
     /// Builds the index again when somebody met damage in it; says whether it was so.
@@ -334,7 +259,8 @@ impl Read for Store {
     }
 
     fn body(&self, id: &BodyId) -> Result<Option<Vec<u8>>, ReadError> {
-        lock(&self.shared.bodies).get(self.shared.index.get().as_ref(), id)
+        let index = self.shared.index.there()?;
+        lock(&self.shared.bodies).get(index.as_ref(), id)
     }
 
     fn resource(&self, pseudonym: &Pseudonym) -> Option<ResourceKey> {
@@ -547,16 +473,19 @@ impl Writer {
         let shared = &self.shared;
         // The broken one is let go first: there is a lock on its folder.
         let building = shared.index.building();
-        // The same order as when a body is kept anew: bodies, then names.
         let mut bodies = lock(&shared.bodies);
-        let subjects = lock(&shared.subjects);
         let (index, folded) = rebuild_index(Sources {
             engine: shared.options.index,
             layout: &shared.layout,
             reader: &shared.reader,
             bodies: &mut bodies,
-            subjects: &subjects,
-            progress: &mut |progress| building.is_at(progress),
+            subjects: &shared.subjects,
+            progress: &mut |progress| {
+                building.is_at(progress);
+                if let Progress::Entries { .. } = progress {
+                    shared.options.disk.reached(Step::Fold);
+                }
+            },
         })?;
         shared.index.put(index);
         *shared.head.write().unwrap_or_else(PoisonError::into_inner) = head_of(&shared.reader)?;

@@ -37,6 +37,12 @@ pub const COVERAGE_LOST: Seen =
 pub const DEVIATIONS_OPEN: Seen = Seen("evidenced.deviations.open", "", "Open deviations by severity.");
 /// How long the ledger is.
 pub const ENTRIES: Seen = Seen("evidenced.ledger.entries", "", "Entries in the ledger.");
+/// How far the index is.
+pub const INDEXED: Seen = Seen(
+    "evidenced.index.entries",
+    "",
+    "Entries of the ledger that the index holds; fewer than there are while it is being built.",
+);
 /// When an authority last dated the ledger.
 pub const LAST_ANCHORED: Seen = Seen(
     "evidenced.anchor.last_timestamp",
@@ -58,12 +64,13 @@ pub const CERTIFICATE_END: Seen = Seen(
     "When the certificate ends that ends first in a file of the settings, in seconds since 1970.",
 );
 
-const ALL_SEEN: [Seen; 10] = [
+const ALL_SEEN: [Seen; 11] = [
     LAST_COLLECTED,
     PERIOD,
     COVERAGE_LOST,
     DEVIATIONS_OPEN,
     ENTRIES,
+    INDEXED,
     LAST_ANCHORED,
     ANCHOR_PERIOD,
     DISK_FREE,

@@ -453,6 +453,7 @@ async fn run_now(
         let remedy = r#"send {"what": "keycloak:acme/realm"} or {"what": null}, as application/json"#;
         Problem::new(error.status(), error.body_text(), remedy)
     })?;
+    asked.can_do()?;
     let refused = |why| Problem::new(StatusCode::CONFLICT, why, "evidenced list sources names what there is");
     let streams = asked.backend().run_now(wanted.what.as_deref()).await.map_err(refused)?;
     Ok((StatusCode::ACCEPTED, Json(RunNowAnswer { streams })))
@@ -465,6 +466,7 @@ async fn export(
     let Json(export) = body.map_err(|error| {
         Problem::new(error.status(), error.body_text(), "evidenced package says what was made by itself")
     })?;
+    asked.can_do()?;
     let refused = |why| Problem::new(StatusCode::CONFLICT, why, "look at the daemon's log");
     let entry = asked.blocking(move |backend| backend.export(&export).map_err(refused)).await?;
     Ok((StatusCode::ACCEPTED, Json(ExportAnswer { entry })))

@@ -28,9 +28,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the store is open and the scheduler runs; otherwise what is amiss, in one line.
     fn ready(&self) -> Result<(), String>;
 
-    /// Whether the index is being built again, so that questions fail for now.
-    fn rebuilding(&self) -> bool {
-        false
+    /// While the index is being built, how far that is, in one line: questions that need it fail for now, and nothing can be
+    /// asked to be done.
+    fn building(&self) -> Option<String> {
+        None
     }
 
     /// The metrics in Prometheus' text format 0.0.4. May wait for the disk.
@@ -79,6 +80,11 @@ impl Asked {
         self.backend.as_ref()
     }
 
+    /// Refuses, while the index is being built, what the owner asks to be done.
+    pub(crate) fn can_do(&self) -> Result<(), Problem> {
+        self.backend.building().map_or(Ok(()), |so_far| Err(Problem::for_now(so_far)))
+    }
+
     /// Puts a question to the read layer, on a thread that may wait.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
@@ -107,11 +113,10 @@ impl Asked {
         let done = tokio::task::spawn_blocking(move || {
             let result = work(backend.as_ref());
             drop(turn);
-            let fails = |problem: &Problem| problem.status == StatusCode::INTERNAL_SERVER_ERROR;
-            match result {
-                Err(problem) if fails(&problem) && backend.rebuilding() => Err(problem.for_now()),
-                result => result,
-            }
+            result.map_err(|problem| match backend.building() {
+                Some(so_far) if problem.status == StatusCode::INTERNAL_SERVER_ERROR => Problem::for_now(so_far),
+                _ => problem,
+            })
         });
         done.await.unwrap_or_else(|error| Err(Problem::broken(&format!("answering broke off: {error}"))))
     }

@@ -128,18 +128,21 @@ type Done<T> = Result<(StatusCode, Json<T>), Problem>;
 
 pub(crate) async fn erase(State(asked): State<Asked>, body: Body<EraseAsked>) -> Done<Erased> {
     let wanted = read(body, "evidenced erase says what it wants by itself")?;
+    asked.can_do()?;
     let erased = asked.backend().erase(wanted).await.map_err(refused)?;
     Ok((StatusCode::ACCEPTED, Json(erased)))
 }
 
 pub(crate) async fn hold(State(asked): State<Asked>, body: Body<HoldAsked>) -> Done<HoldAnswer> {
     let wanted = read(body, "evidenced hold says what it wants by itself")?;
+    asked.can_do()?;
     let entry = asked.blocking(move |backend| backend.hold(&wanted).map_err(refused)).await?;
     Ok((StatusCode::ACCEPTED, Json(HoldAnswer { entry })))
 }
 
 pub(crate) async fn release(State(asked): State<Asked>, body: Body<ReleaseAsked>) -> Done<HoldAnswer> {
     let wanted = read(body, "evidenced release says what it wants by itself")?;
+    asked.can_do()?;
     let entry = asked.blocking(move |backend| backend.release(&wanted).map_err(refused)).await?;
     Ok((StatusCode::ACCEPTED, Json(HoldAnswer { entry })))
 }

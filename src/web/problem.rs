@@ -38,10 +38,10 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error, remedy)
     }
 
-    /// The same, where it is known to pass by itself.
-    pub(crate) fn for_now(self) -> Self {
+    /// There is no answer while the index is being built, which ends by itself.
+    pub(crate) fn for_now(so_far: String) -> Self {
         let remedy = "ask again in a while; meanwhile evidenced show, list and verify read the ledger itself";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, self.body.error, remedy)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, so_far, remedy)
     }
 
     /// There is no such thing.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test code, helpers included")]
 
 mod birth;
+mod building;
 mod epoch;
 mod erase;
 mod raw;

@@ -194,6 +194,58 @@ async fn a_fault_of_the_program_is_one_refused_request_and_no_more() {
     assert_eq!(get(&health, "/healthz").await.body, "alive\n");
 }
 
+/// A daemon whose index is being built.
+struct Building;
+
+impl web::Backend for Building {
+    fn with_query(&self, _: &mut dyn FnMut(&query::Query<'_>)) {}
+    fn ready(&self) -> Result<(), String> {
+        Err(SO_FAR.to_owned())
+    }
+    fn building(&self) -> Option<String> {
+        Some(SO_FAR.to_owned())
+    }
+    fn metrics(&self) -> Result<String, String> {
+        Ok(String::new())
+    }
+    fn run_now<'a>(&'a self, _: Option<&'a str>) -> web::RunNow<'a> {
+        panic!("nothing can be done yet")
+    }
+}
+
+const SO_FAR: &str = "the index is being built again from the ledger: 128 of 1000 entries";
+
+#[tokio::test]
+async fn while_the_index_is_built_what_needs_it_is_refused_for_now_and_nothing_can_be_asked_to_be_done() {
+    let (pages, control) = (web::pages(Arc::new(Building), Access::Loopback), web::control(Arc::new(Building)));
+    for path in ["/", "/api/v1/overview"] {
+        let answer = get(&pages, path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.body.contains(SO_FAR) && answer.body.contains("ask again in a while"), "{}", answer.body);
+    }
+    let of_somebody = json!({"resources": [], "because": "b", "asked_by": "a", "approved_by": "c"});
+    let export = json!({"recipient": "r", "of": [], "from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z",
+        "entries": 1, "rows": 1, "withheld": 0, "hidden": [], "digest": "d"});
+    let erasure = json!({"resources": [], "also_named": [], "because": "b", "by": "a"});
+    let release = json!({"hold": 1, "because": "b", "asked_by": "a", "approved_by": "c"});
+    let orders = [
+        ("run-now", json!({})),
+        ("exports", export),
+        ("erasures", erasure),
+        ("holds", of_somebody),
+        ("releases", release),
+    ];
+    for (order, body) in orders {
+        let request = Request::builder().method("POST").uri(format!("/api/v1/{order}"));
+        let request = request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap();
+        let answer = send(&control, request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{order}: {}", answer.body);
+        assert_eq!(answer.json()["error"], SO_FAR, "{order}");
+    }
+    let ready = get(&web::health(Arc::new(Building)), "/readyz").await;
+    assert_eq!((ready.status, ready.body.lines().next()), (StatusCode::SERVICE_UNAVAILABLE, Some(SO_FAR)));
+}
+
 /// Holds every question until it is let go.
 #[derive(Default)]
 struct Held {
