@@ -87,7 +87,7 @@ fn anew(options: &Options, layout: &Layout, origin: &str, program: &str) -> Resu
     }
     private_dir(&layout.keys())?;
     let seed = options.random.bytes()?;
-    write_secret(&layout.signing_key(), &seed)?;
+    write_secret(options.disk.as_ref(), &layout.signing_key(), &seed)?;
     let data_key = data_key::make(layout, options.data_key.as_ref(), options.random.as_ref())?;
     Subjects::create(&options.disk, layout, &data_key)?;
     drop(Bodies::open(options.disk.clone(), &layout.bodies())?);

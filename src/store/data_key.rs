@@ -215,8 +215,7 @@ fn read(path: &Path) -> Result<Option<DataKey>, DataKeyError> {
 
 fn fresh(path: &Path, random: &dyn Random) -> Result<DataKey, DataKeyError> {
     let bytes = random.bytes().map_err(DataKeyError::Random)?;
-    let folder = path.parent().unwrap_or(path);
-    let written = write_secret(path, &bytes).and_then(|()| fs::File::open(folder)?.sync_all());
+    let written = write_secret(&RealDisk, path, &bytes);
     written.map_err(|source| DataKeyError::Io { path: path.to_owned(), source })?;
     Ok(DataKey::new(bytes))
 }

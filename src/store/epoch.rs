@@ -210,8 +210,7 @@ fn begin(
     program: &str,
 ) -> Result<Closed, AnyError> {
     if !layout.signing_key().exists() {
-        write_secret(&layout.signing_key(), &options.random.bytes()?)?;
-        fs::File::open(layout.keys())?.sync_all()?;
+        write_secret(options.disk.as_ref(), &layout.signing_key(), &options.random.bytes()?)?;
     }
     let signer = SigningKey::from_seed(&plan.origin, &read_secret(&layout.signing_key())?)?;
     let key = signer.verifier().to_string();

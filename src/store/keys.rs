@@ -11,6 +11,7 @@ use std::path::Path;
 
 use domain::entry::{Fact, Key};
 use domain::in_full;
+use ledger::disk::Disk;
 use ledger::{KeyRing, Reader, Signers, SigningKey, VerifierKey, succession};
 
 use crate::catch_up;
@@ -60,13 +61,17 @@ pub fn rotate_key(options: Options) -> Result<Rotated, RotateError> {
     let origin = catch_up::genesis(&Reader::open_on(options.disk.clone(), &layout.ledger()))
         .map_err(|e| failed(e.into()))?
         .origin;
-    // Whoever gets this far twice at once is told apart by the lock that opening takes; the seed may be left by an earlier
-    // try, and is used then.
     let path = layout.next_signing_key();
     let seed = options.random.bytes().map_err(RotateError::Failed)?;
-    match write_secret(&path, &seed).and_then(|()| fs::File::open(layout.keys())?.sync_all()) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        written => written.map_err(|e| failed(e.into()))?,
+    match options.disk.lock(&layout.bodies().join("lock")) {
+        // The seed may be left by an earlier try, and is used then.
+        Ok(_alone) => match write_secret(options.disk.as_ref(), &path, &seed) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            written => written.map_err(|e| failed(e.into()))?,
+        },
+        // A daemon holds it, as opening says below, or somebody else makes the seed.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(failed(error.into())),
     }
     let (store, _) = Store::open(options)?;
     let last: Option<KeyRow> = fold::get(store.index().as_ref(), key::SIGNING).map_err(|e| failed(e.into()))?;
@@ -149,11 +154,22 @@ pub(crate) fn finish(layout: &Layout, origin: &str, ring: &KeyRing) -> Result<()
     Ok(())
 }
 
-/// Writes a new file with a secret, durably, that its owner alone may read.
-pub(crate) fn write_secret(path: &Path, secret: &[u8; 32]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+/// Writes a new file with a secret that its owner alone may read: whole and durably, or not at all. One that is there
+/// already stays as it is, and is an error.
+pub(crate) fn write_secret(disk: &dyn Disk, path: &Path, secret: &[u8; 32]) -> io::Result<()> {
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let folder = disk.open_dir(path.parent().unwrap_or(path))?;
+    // The disk makes files that a group may read. What an earlier try left of this one is written over.
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     writeln!(file, "{}", hex::encode(secret))?;
-    file.sync_all()
+    file.sync_all()?;
+    disk.rename(&temporary, path)?;
+    folder.sync()
 }
 
 /// Reads a secret.
