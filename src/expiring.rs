@@ -1,10 +1,10 @@
-//! Has what the retention of the settings no longer keeps destroyed: at most once a day, some at a time, between runs.
+//! Has what the retention of the settings no longer keeps destroyed: each class once a day, some at a time, between runs.
 
 use std::sync::Arc;
 
 use domain::entry::RetentionClass;
 use domain::{Duration, Timestamp, in_full};
-use store::{EraseError, Expiring, StoreError};
+use store::{EraseError, Expiring, Look, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RetentionSettings;
@@ -24,47 +24,50 @@ pub fn classes(settings: &RetentionSettings) -> Vec<(RetentionClass, Duration)> 
     answers.into_iter().chain(records).collect()
 }
 
-/// Looks once a day what is due, and destroys it, until `stop` is cancelled.
+/// Looks once a day what is due of each class, or at once when its period is another, and destroys it, until `stop` is
+/// cancelled. A look before the last restart counts as well.
 ///
 /// # Errors
 /// The store stopped.
 pub async fn keep_expiring(daemon: Arc<Daemon>, stop: CancellationToken) -> Result<(), StoreError> {
-    let mut looked: Option<Timestamp> = None;
+    let mut looks = daemon.blocking(|daemon| Ok::<_, StoreError>(daemon.store.looks())).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK_EVERY.to_std()) => {}
         }
-        let classes = classes(&daemon.loaded().settings.retention);
         let now = daemon.clock.now();
-        if classes.is_empty() || daemon.room.missing().is_some() || !is_due(looked, now) {
-            continue;
-        }
-        // A pass before the last restart counts as well, when something came of it.
-        let last = daemon.blocking(|daemon| daemon.store.last_expired()).await?;
-        if is_due(last, now) {
-            for (class, after) in classes {
-                if let Err(error) = pass(&daemon, class, after, now).await {
-                    match error {
-                        EraseError::Store(error @ StoreError::Stopped(_)) => return Err(error),
-                        error => {
-                            let error = in_full(&error);
-                            tracing::error!(
-                                error,
-                                "what is no longer to be kept is kept on; it is tried again in a day"
-                            );
-                        }
+        for (class, after) in classes(&daemon.loaded().settings.retention) {
+            if daemon.room.missing().is_some() || !is_due(looks.get(&class), after, now) {
+                continue;
+            }
+            if let Err(error) = pass(&daemon, class, after, now).await {
+                match error {
+                    EraseError::Store(error @ StoreError::Stopped(_)) => return Err(error),
+                    error => {
+                        let error = in_full(&error);
+                        tracing::error!(error, "what is no longer to be kept is kept on; it is tried again in a day");
                     }
                 }
             }
+            // One that the end of the daemon broke off is done again.
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            looks.insert(class, Look { at: now, after });
+            let kept = looks.clone();
+            let remembered =
+                daemon.blocking(move |daemon| Ok::<_, StoreError>(daemon.store.remember_looks(&kept))).await?;
+            if let Err(error) = remembered {
+                tracing::warn!(%error, "the next start looks again what is no longer to be kept");
+            }
         }
-        looked = Some(now);
     }
 }
 
-/// A time that lies ahead, since the clock was set back, is none.
-fn is_due(last: Option<Timestamp>, now: Timestamp) -> bool {
-    last.is_none_or(|last| last > now || now.since(last) >= EVERY)
+/// A look that lies ahead, since the clock was set back, is none.
+fn is_due(last: Option<&Look>, after: Duration, now: Timestamp) -> bool {
+    last.is_none_or(|last| last.after != after || last.at > now || now.since(last.at) >= EVERY)
 }
 
 async fn pass(daemon: &Arc<Daemon>, class: RetentionClass, after: Duration, now: Timestamp) -> Result<(), EraseError> {
@@ -94,4 +97,19 @@ async fn pass(daemon: &Arc<Daemon>, class: RetentionClass, after: Duration, now:
         tracing::info!(class, destroyed, left, "what is no longer to be kept was destroyed");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_looked_at_once_a_day_and_at_once_when_its_period_changed_or_the_clock_was_set_back() {
+        let at = |hour: i64| Timestamp::from_millis(hour * 3_600_000);
+        let after = Duration::from_secs(90 * 86_400);
+        let look = Look { at: at(100), after };
+        assert!(is_due(None, after, at(100)));
+        assert!(!is_due(Some(&look), after, at(123)) && is_due(Some(&look), after, at(124)));
+        assert!(is_due(Some(&look), Duration::from_secs(86_400), at(101)) && is_due(Some(&look), after, at(99)));
+    }
 }

@@ -397,6 +397,11 @@ fn what_expires_by_the_settings_is_missed_by_neither_the_present_nor_any_verifie
         expired.iter().any(|fact| fact["expired"]["class"] == "records").then_some(expired)
     });
     assert_eq!((&expired[0]["expired"]["class"], &expired[0]["expired"]["after"]), (&"answers".into(), &"1s".into()));
+    let looks = setup.data().join("looks");
+    daemon.wait("the memory of both looks", |_| {
+        let looks: Value = serde_json::from_slice(&fs::read(&looks).ok()?).ok()?;
+        (looks["answers"]["after"] == "1s" && looks["records"]["after"] == "1s").then_some(())
+    });
     assert!(expired[0].get("of").is_none() && !expired[0]["keys"].as_array().unwrap().is_empty(), "{expired:?}");
     assert!(daemon.api().changes().iter().any(|change| change.what == "EXPIRED"), "{:?}", daemon.api().changes());
     daemon.wait_for_runs(2);

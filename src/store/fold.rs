@@ -12,9 +12,6 @@ use crate::rows::{
     StreamRow, TroubleRow, WitnessRow, key,
 };
 
-/// The last entry by which something expired, as [`key::latest`] names it.
-pub(crate) const EXPIRED: &str = "expired";
-
 /// The rows that change when `entry`, which stands at `at` in the ledger, is folded into `index`.
 pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, IndexError> {
     let mut ops = Vec::new();
@@ -111,9 +108,6 @@ pub fn fold(index: &dyn Index, number: u64, entry: &Entry) -> Result<Vec<Op>, In
             let row = ErasedRow { entry: number, at: entry.at, basis: erase.basis.clone() };
             for id in &erase.keys {
                 put(&mut ops, key::erased(id), &row)?;
-            }
-            if erase.expired.is_some() {
-                ops.push(Op::Put(key::latest(EXPIRED), number.to_be_bytes().to_vec()));
             }
             put_change(&mut ops, number);
         }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 /// closed/       ledgers that were ended, by number; the one in `ledger/` continues the last of them
 /// index/        rebuildable; may be deleted while nothing runs
 /// scrub         how far everything was read again; without it that begins anew
+/// looks         when it was last looked what is kept no longer; without it that is done once more
 /// beginning     while a ledger is being begun: what lies beside it is not one yet
 /// restoring/    while a copy is read back: all of it, until it is put in its place
 /// control.sock  for commands beside a running daemon
@@ -114,6 +115,11 @@ impl Layout {
     /// How far the scrub is.
     pub fn scrub(&self) -> PathBuf {
         self.data.join("scrub")
+    }
+
+    /// When it was last looked what is kept no longer.
+    pub fn looks(&self) -> PathBuf {
+        self.data.join("looks")
     }
 
     /// The control socket.

@@ -54,7 +54,7 @@ pub use offline::{Absent, Offline, SaltedBody};
 pub use read::{Head, Read, ReadError};
 pub use record::{Rows, canonical, row_text};
 pub use restore::{RestoreError, Restoring};
-pub use retention::{Expiring, Fate, Rest, fate};
+pub use retention::{Expiring, Fate, Look, Looks, Rest, fate};
 pub use scrub::Scrubber;
 pub use start::{Meanwhile, Starting};
 pub use writer::{InitError, LEAST_ROOM, OpenError, Options, Random, Receipt, Recovered, Store, StoreError};

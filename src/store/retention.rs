@@ -8,10 +8,13 @@ mod answers;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use domain::entry::{Erase, Expired, Fact, RetentionClass};
 use domain::{BodyId, Duration, Pseudonym, Timestamp};
 use ledger::KeyId;
+use ledger::disk::replace;
+use serde::{Deserialize, Serialize};
 
 use crate::erase::EraseError;
 use crate::index::Op;
@@ -19,7 +22,7 @@ use crate::offline::Offline;
 use crate::read::{Read, ReadError};
 use crate::rows::{HoldRow, StreamRow, key};
 use crate::walk::Walk;
-use crate::writer::{Store, StoreError};
+use crate::writer::Store;
 use crate::{catch_up, fold};
 
 /// What rests on something that is kept, so that it does not expire, however old it is.
@@ -184,18 +187,31 @@ impl Store {
         Ok(batch.len() as u64)
     }
 
-    /// When something expired last, by an entry of this ledger.
+    /// When it was last looked what of each class is due; nothing where that is not remembered, which costs another look.
+    pub fn looks(&self) -> Looks {
+        let kept = std::fs::read(self.layout().looks()).ok();
+        kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Remembers that beside the ledger, which says only what went.
     ///
     /// # Errors
-    /// [`StoreError::Stopped`] when that cannot be read.
-    pub fn last_expired(&self) -> Result<Option<Timestamp>, StoreError> {
-        let failed = |error: ReadError| StoreError::Stopped(error.to_string());
-        let row = self.index().get(&key::latest(fold::EXPIRED)).map_err(|e| failed(e.into()))?;
-        let Some(number) = row.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))) else {
-            return Ok(None);
-        };
-        Ok(self.entry(number).map_err(failed)?.map(|entry| entry.at))
+    /// The disk's; what was remembered before stays.
+    pub fn remember_looks(&self, looks: &Looks) -> io::Result<()> {
+        replace(self.options().disk.as_ref(), &self.layout().looks(), &serde_json::to_vec(looks)?)
     }
+}
+
+/// The last look at each class.
+pub type Looks = BTreeMap<RetentionClass, Look>;
+
+/// A look at what is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Look {
+    /// When it was.
+    pub at: Timestamp,
+    /// How long the settings kept the class then.
+    pub after: Duration,
 }
 
 impl Expiring {

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of all rows; an index of another version is built again.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// How far the index has folded the ledger.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -567,7 +567,7 @@ pub mod key {
         [HOLDS, &entry.to_be_bytes()].concat()
     }
 
-    /// The last entry of a kind: `genesis`, `version`, `expired`.
+    /// The last entry of a kind: `genesis`, `version`.
     pub fn latest(kind: &str) -> Vec<u8> {
         [b"k/", kind.as_bytes()].concat()
     }

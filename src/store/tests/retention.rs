@@ -4,7 +4,7 @@ use std::path::Path;
 
 use domain::entry::{Deviation, DeviationDetail, Fact, HoldDetail, RetentionClass};
 use domain::{Actor, BodyId, Change, Duration, Exchange, ResourceKey, RowAddress, Severity, Timestamp};
-use store::{Absent, Offline, Read, Rest, Store};
+use store::{Absent, Look, Looks, Offline, Read, Rest, Store};
 
 use crate::{everything, intent, new_store, options, rows, run, slot};
 
@@ -73,7 +73,6 @@ fn an_answer_expires_once_no_run_has_referred_to_it_for_its_period_and_the_entry
     assert_eq!((said.of, said.keys.len(), said.answers), (None, 2, 2));
     assert_eq!((rule.class, rule.after), (RetentionClass::Answers, HOUR));
     assert_eq!((rule.oldest, rule.youngest), (minute(2), minute(3)));
-    assert_eq!(store.last_expired().unwrap(), Some(store.entry(size).unwrap().unwrap().at));
     for gone in [&first, &second] {
         assert_eq!(store.body(gone).unwrap(), None);
     }
@@ -244,4 +243,20 @@ fn whoever_a_deviation_or_a_hold_speaks_of_stays_as_long_as_it_does() {
     assert_eq!(store.pseudonym(&person("fred")), None);
     let erik = store.pseudonym(&person("erik"));
     assert!(erik.is_some(), "he is there still");
+}
+
+#[test]
+fn when_it_was_last_looked_is_remembered_of_each_class_and_grows_no_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = new_store(&data);
+    assert_eq!(store.looks(), Looks::new());
+    let looks = Looks::from([(RetentionClass::Records, Look { at: minute(7), after: HOUR })]);
+    store.remember_looks(&looks).unwrap();
+    assert_eq!(store.head().unwrap().size, 1);
+    drop(store);
+    let (store, _) = Store::open(options(&data, 2_000_000)).unwrap();
+    assert_eq!(store.looks(), looks);
+    std::fs::write(data.join("looks"), "not that").unwrap();
+    assert_eq!(store.looks(), Looks::new(), "it costs another look, and nothing else");
 }
