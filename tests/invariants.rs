@@ -264,9 +264,12 @@ fn invariant_26_entries_verify_across_a_rotation_and_a_retired_key_signs_no_furt
     let old = told(&["ledger", "key"]).1.trim().to_owned();
     assert_eq!(daemon.stop().0, Some(0));
 
-    // A seed that an earlier try left behind is used, and does no harm before that.
     let keys = setup.data().join("keys");
-    assert!(keys.join("ledger.seed.next").exists());
+    assert!(!keys.join("ledger.seed.next").exists(), "what was refused leaves nothing");
+
+    // A seed that an earlier try left behind is used, and does no harm before that.
+    let left = "07".repeat(32) + "\n";
+    fs::write(keys.join("ledger.seed.next"), &left).unwrap();
     assert_eq!(told(&["ledger", "key"]).1.trim(), old);
     assert_eq!(told(&["ledger", "rotate-key"]).0, Some(0));
     assert!(told(&["ledger", "rotate-key"]).1.contains("is not at its end"));
@@ -283,6 +286,7 @@ fn invariant_26_entries_verify_across_a_rotation_and_a_retired_key_signs_no_furt
     };
     verified();
     let seeds = [fs::read(keys.join("ledger.seed")).unwrap(), fs::read(keys.join("ledger.seed.next")).unwrap()];
+    assert_eq!(seeds[1], left.as_bytes());
 
     // Both sign until what both have signed is dated; then the older one is retired, and its seed is gone.
     let mut daemon = setup.start();
