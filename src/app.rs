@@ -349,7 +349,7 @@ async fn begin_and_live(start: &Start, metrics: Arc<Metrics>) -> anyhow::Result<
 }
 
 /// The store once its index is there, and whether that was not soon: then whoever asks is let in meanwhile, and told how
-/// far it is. `None` when `stop` comes first.
+/// far it is, and `stop` ends the wait: `None`.
 async fn finished(
     starting: Starting,
     door: &Notify,
@@ -367,7 +367,7 @@ async fn finished(
                 let (store, recovered) = finished.context("opening the index broke off")??;
                 return Ok(Some((store, recovered, late)));
             }
-            () = stop.cancelled() => return Ok(None),
+            () = stop.cancelled(), if late => return Ok(None),
             () = &mut soon, if !late => {
                 tracing::warn!("nothing is collected yet: {}", meanwhile.said());
                 door.notify_one();
