@@ -1,6 +1,6 @@
 //! The collector `people`: members and owners.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::GapReason;
 use kit::view::{Mark, View};
@@ -29,10 +29,10 @@ pub(crate) async fn collect(session: &Session<'_>, run: &mut RunBuilder) {
 }
 
 /// Tells the builder of every member, and gives back their ids by login.
-async fn members(session: &Session<'_>, run: &mut RunBuilder) -> BTreeMap<Box<str>, Box<str>> {
+async fn members(session: &Session<'_>, run: &mut RunBuilder) -> HashMap<Box<str>, Box<str>> {
     let owners = owners(session).await;
     let emails = emails(session).await;
-    let mut ids = BTreeMap::new();
+    let mut ids = HashMap::new();
     let read = |item: &Value, mark: Mark| {
         let member = View::object(item, mark)?;
         let (id, login) = (member.text("node_id")?, member.text("login")?);

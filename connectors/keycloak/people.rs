@@ -3,7 +3,7 @@
 //! Credentials are asked for administrators only: one call each on the server that signs everybody in, and no check asks
 //! about the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{GapReason, Timestamp};
 use futures::StreamExt;
@@ -26,6 +26,8 @@ const BRIEF: &[(&str, &str)] = &[("briefRepresentation", "true")];
 const FULL: &[(&str, &str)] = &[("briefRepresentation", "false")];
 /// Questions under way at once, within the source's own budget.
 const AT_ONCE: usize = 4;
+/// Room for so many people is made by the realm's count alone.
+const ROOM_AT_MOST: u64 = 1 << 17;
 /// How Keycloak names the account of a client.
 const SERVICE_ACCOUNT: &str = "service-account-";
 
@@ -53,7 +55,7 @@ pub(crate) async fn collect(session: &Session<'_>, reader: &str, run: &mut RunBu
 
 /// Everybody in the list of accounts, which leaves service accounts out.
 struct People {
-    by_id: BTreeMap<Box<str>, Person>,
+    by_id: HashMap<Box<str>, Person>,
     /// Why the list did not come to its end.
     stopped: Option<Unread>,
 }
@@ -68,7 +70,8 @@ struct Person {
 async fn people(session: &Session<'_>, run: &mut RunBuilder) -> People {
     let counted = count(session).await;
     let expected = counted.as_ref().ok().map(|(_, count)| *count);
-    let mut by_id = BTreeMap::new();
+    let room = expected.map_or(0, |count| count.min(ROOM_AT_MOST) as usize);
+    let mut by_id = HashMap::with_capacity(room);
     let each = |value: Value, mark: Mark| match person(&value, mark) {
         Ok((person, found)) => {
             by_id.insert(found.id().into(), person);

@@ -18,14 +18,15 @@ pub struct Found {
     kind: &'static str,
     id: String,
     name: String,
-    fields: BTreeMap<&'static str, Result<Value, Unread>>,
-    exchanges: BTreeSet<u32>,
+    /// Few, in the order of setting: lighter than a map, and there are hundreds of thousands of these.
+    fields: Vec<(&'static str, Result<Value, Box<Unread>>)>,
+    exchanges: Vec<u32>,
 }
 
 impl Found {
     /// A resource of a declared type, with the source's immutable id and the name people know it by.
     pub fn new(kind: &'static str, id: impl Into<String>, name: impl Into<String>) -> Self {
-        Found { kind, id: id.into(), name: name.into(), fields: BTreeMap::new(), exchanges: BTreeSet::new() }
+        Found { kind, id: id.into(), name: name.into(), fields: Vec::new(), exchanges: Vec::new() }
     }
 
     /// The source's id of it.
@@ -35,13 +36,19 @@ impl Found {
 
     /// Notes an exchange it was read from.
     pub fn from(&mut self, mark: Mark) -> &mut Self {
-        self.exchanges.insert(mark.seq);
+        if let Err(place) = self.exchanges.binary_search(&mark.seq) {
+            self.exchanges.insert(place, mark.seq);
+        }
         self
     }
 
     /// Sets a field: what the source gave, or why it could not be read.
     pub fn set(&mut self, field: &'static str, value: Result<impl Into<Value>, Unread>) -> &mut Self {
-        self.fields.insert(field, value.map(Into::into));
+        let value = value.map(Into::into).map_err(Box::new);
+        match self.fields.iter_mut().find(|(name, _)| *name == field) {
+            Some((_, earlier)) => *earlier = value,
+            None => self.fields.push((field, value)),
+        }
         self
     }
 
@@ -131,7 +138,8 @@ impl RunBuilder {
     }
 
     /// Adds a resource. Found twice with the same fields, it is one; with other fields, its population is in doubt.
-    pub fn found(&mut self, found: Found) {
+    pub fn found(&mut self, mut found: Found) {
+        found.fields.sort_unstable_by_key(|(name, _)| *name);
         let declared_kind = self.populations.keys().find(|kind| kind.as_str() == found.kind).cloned();
         let Some(kind) = declared_kind.or_else(|| found.kind.parse().ok()) else { return };
         let key = ResourceKey { kind: kind.clone(), id: found.id };
@@ -160,9 +168,8 @@ impl RunBuilder {
                 fields.insert((*name).to_owned(), Field::Unread(unread.reason, unread.detail));
             }
         }
-        let exchanges: Vec<u32> = found.exchanges.into_iter().collect();
-        let shown_by = exchanges.first().copied();
-        let resource = Resource { key, name: found.name, fields, exchanges };
+        let shown_by = found.exchanges.first().copied();
+        let resource = Resource { key, name: found.name, fields, exchanges: found.exchanges };
         let most = self.recorder.limits().resources;
         let draft = self.populations.entry(kind.clone()).or_insert_with(|| Draft::new(kind.clone()));
         let unread = if draft.found.len() >= most && !draft.found.holds(&resource.key.id) {
@@ -243,7 +250,7 @@ impl RunBuilder {
             exchange: parts.exchange,
         };
         let mut gaps: Vec<Gap> = self.gaps.into_iter().map(gap).collect();
-        let exchanges = in_place(self.recorder.exchanges(), self.spec, &mut populations, &mut gaps);
+        let exchanges = in_place(self.recorder.take_exchanges(), self.spec, &mut populations, &mut gaps);
         CollectionRun {
             stream: self.stream,
             collector_version: self.spec.version,
@@ -309,12 +316,15 @@ fn in_place(
 ) -> Vec<Exchange> {
     let rank = |call: &str| spec.calls.iter().position(|declared| declared.name == call);
     exchanges.sort_by(|a, b| (rank(&a.call), &a.url, a.seq).cmp(&(rank(&b.call), &b.url, b.seq)));
-    let mut places = BTreeMap::new();
+    // They were numbered from 0 in the order of sending.
+    let mut places = vec![0; exchanges.len()];
     for (place, exchange) in (0..).zip(&mut exchanges) {
-        places.insert(exchange.seq, place);
+        if let Some(entry) = places.get_mut(exchange.seq as usize) {
+            *entry = place;
+        }
         exchange.seq = place;
     }
-    let place = |seq: u32| places.get(&seq).copied().unwrap_or(seq);
+    let place = |seq: u32| places.get(seq as usize).copied().unwrap_or(seq);
     for population in populations {
         population.renumber(place);
     }

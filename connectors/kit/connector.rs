@@ -1,6 +1,7 @@
 //! Letting a connector ask one question, whatever happens to it.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,6 +91,7 @@ pub async fn run(
         cancel: around.cancel.clone(),
         deadline: Instant::now() + around.limits.run,
         log: Mutex::default(),
+        last_length: AtomicUsize::default(),
         knows_earlier: OnceCell::new(),
     });
     let mut builder = RunBuilder::new(stream.clone(), collector, trigger, started, Arc::clone(&recorder));

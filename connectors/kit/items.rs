@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::{Answer, Unread};
 
 /// The items of an answer that is a list; malformed otherwise.
-pub(crate) fn items(answer: &Answer) -> Result<Vec<Value>, Unread> {
-    if let Some(items) = read(&answer.body, answer.mark.call.reads) {
+pub(crate) fn items(mut answer: Answer) -> Result<Vec<Value>, Unread> {
+    if let Some(items) = answer.items.take().or_else(|| read(&answer.body, answer.mark.call.reads)) {
         return Ok(items);
     }
     // Whatever is not a list of objects, or wanted whole, is read as it is.
@@ -21,7 +21,7 @@ pub(crate) fn items(answer: &Answer) -> Result<Vec<Value>, Unread> {
 }
 
 /// The named members of every object of a list. `None` of anything else, and when no member is named.
-fn read(body: &[u8], members: &'static [&'static str]) -> Option<Vec<Value>> {
+pub(crate) fn read(body: &[u8], members: &'static [&'static str]) -> Option<Vec<Value>> {
     if members.is_empty() {
         return None;
     }

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use domain::{BodyId, GapReason, in_full};
 use http::HeaderMap;
 use http::header::{DATE, ETAG, LINK};
-use tokio::task::JoinHandle;
+use serde_json::Value;
 use url::Url;
 
 use crate::recorder::Reply;
 use crate::status::in_words;
 use crate::view::Mark;
-use crate::{Answer, Earlier, Recorder, Unread, next_link, redact};
+use crate::{Answer, Earlier, Recorder, Unread, items, next_link, redact};
 
-/// An answer that has come and is being kept. Nothing may be concluded from it before [`Recorder::kept`] gave it back.
+/// An answer that has come and is yet to be kept. Nothing may be concluded from it before [`Recorder::kept`] gave it back.
 ///
 /// Dropping it is safe: the exchange then stands as one whose answer nobody waited for.
 pub struct Arrived {
@@ -36,8 +36,8 @@ impl Arrived {
 enum Keeping {
     /// It is kept already, or there is nothing to keep.
     Done(Kept),
-    /// It is redacted and kept in a thread of its own.
-    Under(JoinHandle<Kept>),
+    /// It is to be redacted, kept and read.
+    Ahead(Bytes),
 }
 
 /// A body as evidence keeps it, and as the collector reads it.
@@ -46,16 +46,22 @@ struct Kept {
     stored: Result<Vec<BodyId>, String>,
     usable: Bytes,
     redacted: Vec<String>,
+    /// The items of a list that was kept; `None` where they are still to be read from the body.
+    items: Option<Vec<Value>>,
 }
 
 impl Kept {
+    fn new(stored: Result<Vec<BodyId>, String>, usable: Bytes, redacted: Vec<String>) -> Kept {
+        Kept { stored, usable, redacted, items: None }
+    }
+
     fn nothing(usable: Bytes, redacted: &[&str]) -> Kept {
-        Kept { stored: Ok(Vec::new()), usable, redacted: redacted.iter().map(|path| (*path).to_owned()).collect() }
+        Kept::new(Ok(Vec::new()), usable, redacted.iter().map(|path| (*path).to_owned()).collect())
     }
 }
 
 impl Recorder {
-    /// Notes what came in the exchange, and begins to keep it.
+    /// Notes what came in the exchange.
     pub(crate) fn arrived(
         &self,
         mark: Mark,
@@ -89,39 +95,37 @@ impl Recorder {
         });
         tracing::debug!(stream = %self.stream, call = mark.call.name, status, bytes = received.len(), "answered");
         let keeping = match confirmed {
-            Some(Earlier { ids, body, redacted, .. }) => {
-                Keeping::Done(Kept { stored: Ok(ids), usable: body, redacted })
-            }
+            Some(Earlier { ids, body, redacted, .. }) => Keeping::Done(Kept::new(Ok(ids), body, redacted)),
             None if mark.call.secret_body => Keeping::Done(Kept::nothing(received, &["*"])),
             None if received.is_empty() => Keeping::Done(Kept::nothing(received, &[])),
-            None => self.keep_redacted(mark, received),
+            None => Keeping::Ahead(received),
         };
         Arrived { mark, status: if not_modified { 200 } else { status }, headers, reason, keeping }
     }
 
-    fn keep_redacted(&self, mark: Mark, received: Bytes) -> Keeping {
+    /// Redacts, keeps and reads an answer, in a thread of its own.
+    async fn keep_redacted(&self, mark: Mark, received: Bytes) -> Kept {
         let sink = self.bodies.clone();
-        Keeping::Under(tokio::task::spawn_blocking(move || match redact::json(&received, mark.call.redact) {
+        let work = tokio::task::spawn_blocking(move || match redact::json(&received, mark.call.redact) {
             Ok(done) => {
                 let stored = sink.put(std::slice::from_ref(&done.body)).map_err(|error| in_full(&error));
-                Kept { stored, usable: done.body, redacted: done.paths }
+                let items = stored.as_ref().ok().and_then(|_| items::read(&done.body, mark.call.reads));
+                Kept { items, ..Kept::new(stored, done.body, done.paths) }
             }
             Err(redact::NotJson) => Kept::nothing(Bytes::new(), &["*"]),
-        }))
+        });
+        let failed = |_| Kept::new(Err("the store failed".to_owned()), Bytes::new(), Vec::new());
+        work.await.unwrap_or_else(failed)
     }
 
-    /// Waits until an answer is kept, and says whether it is usable.
+    /// Keeps an answer, and says whether it is usable.
     pub async fn kept(&self, arrived: Arrived) -> Result<Answer, Unread> {
         let Arrived { mark, status, headers, reason, keeping } = arrived;
         let kept = match keeping {
             Keeping::Done(kept) => kept,
-            Keeping::Under(work) => work.await.unwrap_or_else(|_| Kept {
-                stored: Err("the store failed".to_owned()),
-                usable: Bytes::new(),
-                redacted: Vec::new(),
-            }),
+            Keeping::Ahead(received) => self.keep_redacted(mark, received).await,
         };
-        let Kept { stored, usable, redacted } = kept;
+        let Kept { stored, usable, redacted, items } = kept;
         let lost = stored.as_ref().err().cloned();
         let error = lost.clone().or_else(|| reason.map(|_| in_words(status)));
         self.amend(mark, |exchange| {
@@ -129,7 +133,7 @@ impl Recorder {
             exchange.redacted = redacted;
             exchange.error = error;
         });
-        let answer = Answer { mark, status, headers, body: usable };
+        let answer = Answer { mark, status, headers, body: usable, items };
         match (lost, reason) {
             (Some(why), _) => Err(mark.unread(GapReason::NotKept, why)),
             (None, Some(reason)) => {

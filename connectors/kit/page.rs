@@ -121,6 +121,8 @@ where
         };
         let next = arrived.next(&at);
         let reading = async {
+            // The question goes out before there is work to do: then the source is at it as well.
+            tokio::task::yield_now().await;
             let (found, mark) = list(recorder.kept(arrived).await?)?;
             walked.last = Some(mark);
             walked.items += found.len();
@@ -133,7 +135,7 @@ where
                 None => None,
             }
         };
-        let (read, following) = futures::join!(reading, asking);
+        let (following, read) = futures::join!(asking, reading);
         if let Err(unread) = read {
             return walked.stopped(unread);
         }
@@ -147,7 +149,8 @@ where
 }
 
 fn list(answer: Answer) -> Result<(Vec<Value>, Mark), Unread> {
-    Ok((items(&answer)?, answer.mark))
+    let mark = answer.mark;
+    Ok((items(answer)?, mark))
 }
 
 fn over_limit(recorder: &Recorder, call: &'static CallSpec) -> Unread {

@@ -1,5 +1,6 @@
 //! The one client a connector may talk through: every request passes [`Recorder::exchange`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::{
     action_asked, redact,
 };
 
-/// Room for so many bytes of a body is made by the word of its source alone.
-const EXPECTED_AT_MOST: u64 = 1 << 20;
+/// Room for so many bytes of a body is made before they come.
+const EXPECTED_AT_MOST: usize = 1 << 20;
 
 /// A usable answer.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct Answer {
     /// Its body, secrets replaced; what a collector reads is what evidence keeps. Only of a call that is declared
     /// secret as a whole is it the body as received.
     pub body: Bytes,
+    /// What [`crate::items`] reads in it, where that was done beside the keeping.
+    pub(crate) items: Option<Vec<serde_json::Value>>,
 }
 
 impl Answer {
@@ -96,6 +99,8 @@ pub struct Recorder {
     pub(crate) cancel: CancellationToken,
     pub(crate) deadline: Instant,
     pub(crate) log: Mutex<Vec<Exchange>>,
+    /// How many bytes the last answer had, and a few more.
+    pub(crate) last_length: AtomicUsize,
     /// Whether there are earlier answers that can be confirmed; looked up once a run, since most sources have none.
     pub(crate) knows_earlier: OnceCell<bool>,
 }
@@ -109,8 +114,8 @@ impl Recorder {
         self.kept(arrived).await
     }
 
-    /// Makes one declared call, and gives its answer while that is still being kept, so that the next page can be asked
-    /// for meanwhile. What it says is read from [`Recorder::kept`] only.
+    /// Makes one declared call, and gives its answer before that is kept, so that the next page can be asked for first.
+    /// What it says is read from [`Recorder::kept`] only.
     pub async fn ask(&self, call: &'static CallSpec, request: http::Request<Bytes>) -> Result<Arrived, Unread> {
         let url = self.admit(call, &request).map_err(|why| Unread::unsent(call, GapReason::Refused, why))?;
         let earlier = self.earlier(call, &url).await;
@@ -223,9 +228,9 @@ impl Recorder {
         self.clock.now()
     }
 
-    /// The exchanges so far, in the order of sending.
-    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Takes the exchanges, in the order of sending: the run is over.
+    pub(crate) fn take_exchanges(&self) -> Vec<Exchange> {
+        std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the request is the declared call it claims to be, at one of the source's own addresses.
@@ -373,16 +378,21 @@ impl Recorder {
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body_ends = Instant::now() + limits.body;
-        // Long enough from the start, where the source says how long and that is not much.
-        let expected = response.content_length().unwrap_or(0).min(EXPECTED_AT_MOST);
-        let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+        // Long enough from the start, where that is not much: by the source's own word, else by the answer before, since
+        // the pages of a list are about as long.
+        let said = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
+        let expected = said.unwrap_or_else(|| self.last_length.load(Ordering::Relaxed));
+        let mut body = Vec::with_capacity(expected.min(EXPECTED_AT_MOST));
         loop {
             let idle_ends = Instant::now() + limits.idle;
             match tokio::time::timeout_at(idle_ends.min(body_ends), response.chunk()).await {
                 Err(_) if idle_ends < body_ends => return timed_out("the body stopped coming", limits.idle),
                 Err(_) => return timed_out("the body did not end", limits.body),
                 Ok(Err(error)) => return Tried::broke(&error),
-                Ok(Ok(None)) => return Tried::Answered(Reply { status, headers, body: body.into() }),
+                Ok(Ok(None)) => {
+                    self.last_length.store(body.len() + body.len() / 16, Ordering::Relaxed);
+                    return Tried::Answered(Reply { status, headers, body: body.into() });
+                }
                 Ok(Ok(Some(piece))) => {
                     if (body.len() + piece.len()) as u64 > limits.body_bytes {
                         let why = format!("a body of more than {} bytes", limits.body_bytes);

@@ -17,7 +17,13 @@ async fn walked(there: usize, expected: Option<usize>) -> (Vec<usize>, Vec<usize
                 offsets.lock().unwrap().push(first);
                 let body: Vec<usize> = (first..there.min(first + max)).collect();
                 let body = serde_json::to_vec(&body).unwrap().into();
-                std::future::ready(Ok(Answer { mark: MARK, status: 200, headers: http::HeaderMap::new(), body }))
+                std::future::ready(Ok(Answer {
+                    mark: MARK,
+                    status: 200,
+                    headers: http::HeaderMap::new(),
+                    body,
+                    items: None,
+                }))
             };
             let each = |item: serde_json::Value, _| items.lock().unwrap().push(item.as_u64().unwrap() as usize);
             let walked = walk_by_offset(&recorder, &LIST, 10, expected, page, each).await;

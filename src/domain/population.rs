@@ -1,9 +1,10 @@
 //! All resources of one type of one run, held so that a hundred thousand of them fit.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,7 +34,9 @@ pub struct Population {
     pub complete: bool,
     /// The second count, where one exists.
     pub reconciled: Option<Reconciliation>,
-    resources: BTreeMap<Box<str>, Sealed>,
+    /// By id, and sorted when they are asked for: each is looked for among a hundred thousand others as it comes, and the
+    /// sorted list is wanted once.
+    resources: IndexMap<Box<str>, Sealed>,
 }
 
 /// What is held of a resource under its id.
@@ -67,7 +70,7 @@ pub enum Added {
 impl Population {
     /// A population in which nothing was found yet, and of which nothing is known.
     pub fn new(kind: ResourceType) -> Self {
-        Population { kind, complete: false, reconciled: None, resources: BTreeMap::new() }
+        Population { kind, complete: false, reconciled: None, resources: IndexMap::new() }
     }
 
     /// Adds a resource of this kind.
@@ -106,7 +109,9 @@ impl Population {
 
     /// The resources, sorted by id, each made when it is its turn.
     pub fn resources(&self) -> impl Iterator<Item = Resource> + '_ {
-        self.resources.iter().map(|(id, sealed)| open(&self.kind, id, sealed))
+        let mut sorted: Vec<_> = self.resources.iter().collect();
+        sorted.sort_unstable_by_key(|(id, _)| *id);
+        sorted.into_iter().map(|(id, sealed)| open(&self.kind, id, sealed))
     }
 
     /// Gives the exchanges that resources were read from other numbers.

@@ -126,12 +126,19 @@ pub(crate) fn header(number: u32) -> Vec<u8> {
     bytes
 }
 
-/// Writes records; keeps the compressor's working memory between them.
-pub(crate) struct Encoder(zstd::bulk::Compressor<'static>);
+/// Writes records; keeps working memory between them.
+pub(crate) struct Encoder {
+    compressor: zstd::bulk::Compressor<'static>,
+    /// What the last body was compressed into.
+    short: Vec<u8>,
+}
+
+/// Working memory of more than this many bytes is given back.
+const KEPT_MEMORY: usize = 1 << 20;
 
 impl Encoder {
     pub(crate) fn new() -> std::io::Result<Encoder> {
-        zstd::bulk::Compressor::new(LEVEL).map(Encoder)
+        Ok(Encoder { compressor: zstd::bulk::Compressor::new(LEVEL)?, short: Vec::new() })
     }
 
     /// Appends the record of a body of at most [`GREATEST_BODY`] bytes. With `lines`, the commitment is one to its lines.
@@ -144,9 +151,9 @@ impl Encoder {
         seal: Option<&Seal>,
     ) -> std::io::Result<Commitment> {
         let commitment = if lines { commit_lines(salt, body) } else { commit(salt, body) };
-        let compressed = if body.len() < WORTH_COMPRESSING { None } else { Some(self.0.compress(body)?) };
+        let compressed = if body.len() < WORTH_COMPRESSING { None } else { Some(self.compress(body)?) };
         let compressed = compressed.filter(|compressed| compressed.len() < body.len());
-        let (flags, short) = compressed.as_deref().map_or((0, body), |short| (ZSTD, short));
+        let (flags, short) = compressed.map_or((0, body), |short| (ZSTD, short));
         let flags = if lines { flags | LINES } else { flags };
         let body_length = (body.len() as u32).to_le_bytes();
         let (version, field, stored) = match seal {
@@ -169,7 +176,17 @@ impl Encoder {
         let checksum = crc32c::crc32c(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&checksum.to_le_bytes());
         out.extend_from_slice(&stored);
+        if self.short.capacity() > KEPT_MEMORY {
+            self.short = Vec::new();
+        }
         Ok(commitment)
+    }
+
+    fn compress(&mut self, body: &[u8]) -> std::io::Result<&[u8]> {
+        self.short.clear();
+        self.short.reserve(zstd::zstd_safe::compress_bound(body.len()));
+        self.compressor.compress_to_buffer(body, &mut self.short)?;
+        Ok(&self.short)
     }
 }
 
