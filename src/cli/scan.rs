@@ -46,7 +46,10 @@ pub(super) fn scan(cli: &Cli, args: &ScanArgs, out: &Output) -> anyhow::Result<E
     let store = Arc::new(store);
     app::record_version(&store, &loaded)?;
     let around = app::surroundings(&loaded, store.clone(), Arc::new(SystemClock), Arc::new(SystemRandom));
-    let (runtime, loaded) = (tokio::runtime::Builder::new_multi_thread().enable_all().build()?, Arc::new(loaded));
+    // One stream is asked at a time, which is mostly waiting, and answers are kept and read in threads of their own: a
+    // second worker would have the two hand every page back and forth.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let loaded = Arc::new(loaded);
     let mut entries = Vec::new();
     let (mut deviates, mut incomplete) = (0, false);
     for stream in streams {
