@@ -289,10 +289,13 @@ fn a_beginning_that_was_killed_is_no_ledger_for_any_command_and_the_next_init_co
     }
     fs::write(data.join("keys").join("data.key"), "2b").unwrap();
     fs::write(data.join("beginning"), "").unwrap();
-    for args in [&["run"][..], &["list", "sources"], &["verify"], &["ledger", "key"], &["backup", "--to", "copy"]] {
+    let copy = setup.dir.path().join("copy");
+    let backup = ["backup", "--to", copy.to_str().unwrap()];
+    for args in [&["run"][..], &["list", "sources"], &["verify"], &["ledger", "key"], &backup] {
         let (code, _, err) = run(&setup, args);
         assert!(code == 2 && (err.contains("no ledger in") || err.contains("begins a ledger")), "{args:?}: {err}");
     }
+    assert!(!copy.exists() && !copy.with_extension("part").exists(), "no part of a copy is left");
     let (code, out, err) = run(&setup, &["init", "--once", "--json"]);
     assert_eq!(code, 0, "{err}");
     let begun: Value = serde_json::from_str(&out).unwrap();

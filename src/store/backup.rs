@@ -63,17 +63,25 @@ fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
     move |source| BackupError::Io { path: path.to_owned(), source }
 }
 
-/// Writes a copy of a data directory into a new file that its owner alone may read.
+/// Writes a copy of a data directory into a new file that its owner alone may read: whole, or not at all.
 pub fn backup_to(data: &Path, file: &Path) -> Result<Backup, BackupError> {
     let part = file.with_file_name(format!("{}.part", file.file_name().unwrap_or_default().to_string_lossy()));
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
     }
-    let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
-    let mut out = io::BufWriter::new(opened.map_err(at(&part))?);
+    let done = write_part(data, &part).and_then(|done| fs::rename(&part, file).map_err(at(file)).map(|()| done));
+    if done.is_err() {
+        // What it holds is no copy, and may hold keys.
+        drop(fs::remove_file(&part));
+    }
+    done
+}
+
+fn write_part(data: &Path, part: &Path) -> Result<Backup, BackupError> {
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part);
+    let mut out = io::BufWriter::new(opened.map_err(at(part))?);
     let done = backup(data, &mut out)?;
-    out.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all()).map_err(at(&part))?;
-    fs::rename(&part, file).map_err(at(file))?;
+    out.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all()).map_err(at(part))?;
     Ok(done)
 }
 
