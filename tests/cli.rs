@@ -279,6 +279,19 @@ fn a_ledger_is_begun_once_and_only_the_expected_one_will_do_afterwards() {
 }
 
 #[test]
+fn what_could_not_be_printed_is_no_success() {
+    let (_world, _server, setup) = watched(Posture::Mixed);
+    assert_eq!(run(&setup, &["init"]).0, 0);
+    for args in [&["ledger", "key"][..], &["verify"], &["config", "example"], &["list", "checks", "--json"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(binary());
+        let output = command.arg("--config").arg(setup.settings()).args(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains("could not be written"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn a_beginning_that_was_killed_is_no_ledger_for_any_command_and_the_next_init_comes_to_its_end() {
     let (_world, _server, setup) = watched(Posture::Mixed);
     assert_eq!(run(&setup, &["init"]).0, 0);

@@ -106,11 +106,16 @@ pub fn main(cli: Cli) -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::demo(&cli, args, &out),
     };
-    match done {
-        Ok(exit) => exit.into(),
+    let exit = match done {
+        Ok(exit) => exit,
         Err(error) => {
             out.error(&error);
-            Exit::Error.into()
+            Exit::Error
         }
+    };
+    if let Some(error) = out.unwritten() {
+        out.note(format!("error: what was to be printed could not be written: {error}"));
+        return Exit::Error.into();
     }
+    exit.into()
 }

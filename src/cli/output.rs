@@ -3,7 +3,8 @@
 //! This is the one module that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use domain::{FindingValue, ObservationValue, Severity};
 use serde::Serialize;
@@ -12,6 +13,8 @@ use serde::Serialize;
 pub(super) struct Output {
     json: bool,
     colour: bool,
+    /// Why not all could be printed that was to be.
+    unwritten: OnceLock<io::Error>,
 }
 
 /// How a word is set off. Nothing is told by colour alone.
@@ -34,8 +37,8 @@ pub(super) enum Tone {
 impl Output {
     /// With `json`, facts are JSON objects, one per line; colour only on a terminal that has it, and without `NO_COLOR`.
     pub(super) fn new(json: bool) -> Self {
-        let colour = std::io::stdout().is_terminal() && crate::telemetry::colour_wanted();
-        Output { json, colour }
+        let colour = io::stdout().is_terminal() && crate::telemetry::colour_wanted();
+        Output { json, colour, unwritten: OnceLock::new() }
     }
 
     /// Whether facts are printed as JSON.
@@ -52,8 +55,16 @@ impl Output {
 
     /// Prints a line whatever the mode.
     pub(super) fn write(&self, line: &str) {
-        // A reader that has gone away wants no more lines.
-        drop(writeln!(std::io::stdout().lock(), "{line}"));
+        match writeln!(io::stdout().lock(), "{line}") {
+            // A reader that has gone away wants no more lines.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => drop(self.unwritten.set(error)),
+            _ => {}
+        }
+    }
+
+    /// Why something that was to be printed is not there, as on a disk that is full; nothing when all is.
+    pub(super) fn unwritten(&self) -> Option<&io::Error> {
+        self.unwritten.get()
     }
 
     /// Prints a fact as one JSON object; only with `--json`.

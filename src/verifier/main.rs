@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of one page that prints its report")]
 
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,19 +22,27 @@ Exit codes: 0 met, 20 level not met, 30 diverged, 40 invalid, 50 incomplete, 2 u
 
 fn main() -> ExitCode {
     match read(std::env::args_os().skip(1)) {
-        Ok(None) => {
-            println!("{HELP}");
-            ExitCode::SUCCESS
-        }
+        Ok(None) => say(&format!("{HELP}\n"), 0),
         Ok(Some((folder, asked, required))) => {
             let report = verify(&folder, &asked);
-            print!("{}", report.words(required));
-            ExitCode::from(report.exit_code(required))
+            say(&report.words(required).to_string(), report.exit_code(required))
         }
         Err(what) => {
             eprintln!("{what}\n\n{HELP}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Prints the report; a reader that has gone away wants no more of it.
+fn say(text: &str, code: u8) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("the report could not be written: {error}");
+            ExitCode::from(2)
+        }
+        _ => ExitCode::from(code),
     }
 }
 
