@@ -485,7 +485,8 @@ impl<'a> Story<'a> {
         let Ok(answer) = self.runtime.block_on(ask) else { return Ok(None) };
         match answer.status() {
             StatusCode::OK => Ok(Some(serde_json::from_slice(answer.body()).context("an answer does not read")?)),
-            StatusCode::NOT_FOUND => Ok(None),
+            // Not there, or not yet: its index is being built again.
+            StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE => Ok(None),
             status => bail!("the daemon answers {status} for {path}: {}", String::from_utf8_lossy(answer.body())),
         }
     }
