@@ -60,6 +60,11 @@ pub fn examine(path: &Path, data: Option<&Path>, clock: &dyn Clock) -> Vec<Line>
     let settings = &loaded.as_ref().map_or_else(Settings::default, |loaded| loaded.settings.clone());
     let data = data.unwrap_or(&settings.data);
     let layout = Layout::new(data);
+    if let Some(why) = layout.hidden() {
+        let said = format!("{} cannot be looked into: {why}", data.display());
+        lines.push(bad("data directory", said, "look as the user that runs the daemon"));
+        return lines;
+    }
     if !layout.is_initialised() {
         let remedy = "if this is a new installation: evidenced init; if not, a volume is not mounted";
         lines.push(bad("data directory", format!("there is no ledger in {}", data.display()), remedy));
@@ -203,6 +208,9 @@ fn ledger(layout: &Layout) -> Line {
         let head = reader.head()?.ok_or("nothing was ever signed")?;
         let (ring, _) = reader.key_ring()?.ok_or("the first entry names no key")?;
         SignedCheckpoint::verify_by(head.note.as_bytes(), &ring)?;
+        // A start reads all of it; here it is enough that it can.
+        let log = layout.ledger().join("checkpoints.log");
+        fs::File::open(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let size = head.checkpoint.size;
         let last = store::read::parse_entry(size - 1, &reader.entry(size.saturating_sub(1))?)?;
         Ok(format!("{} over {size} entries, the last of {}", head.checkpoint.origin, last.at.to_the_second()))

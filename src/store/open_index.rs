@@ -61,7 +61,8 @@ pub(crate) fn rebuild_index(mut sources: Sources<'_>) -> Result<(Arc<dyn Index>,
     let layout = sources.layout;
     let (current, aside) = (layout.index(), aside(layout));
     remove(&aside)?;
-    if current.exists() {
+    // A link counts, wherever it leads.
+    if fs::symlink_metadata(&current).is_ok() {
         fs::rename(&current, &aside)?;
     }
     let index = Summed::open(sources.engine.open(&current)?)?;
