@@ -48,6 +48,8 @@ fn an_older_copy_of_the_ledger_is_refused_and_told_of_until_it_is_closed_with_a_
 
     // The ledger alone put back; then its guard together with it, so that only the copy elsewhere remembers.
     copy(&old_data, &data);
+    let named = setup.command(&["verify", data.to_str().unwrap()]);
+    assert_eq!(named.status.code(), Some(30), "the guard of the settings counts: {}", said(&named));
     for (what, with_guard) in [("the ledger", false), ("the ledger with its guard", true)] {
         if with_guard {
             copy(&old_guard, &guard);

@@ -56,7 +56,8 @@ fn reader(cli: &Cli, out: &Output) -> anyhow::Result<Reader> {
     let settings = settings_beside(cli, out)?;
     let data = data_dir(cli, settings.as_ref());
     let layout = store::Layout::new(&data);
-    anyhow::ensure!(layout.is_initialised(), "no ledger in {}", data.display());
+    let there = layout.is_initialised() || layout.hidden().is_some();
+    anyhow::ensure!(there, "no ledger in {}", data.display());
     Ok(Reader::open(&layout.ledger()))
 }
 

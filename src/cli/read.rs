@@ -82,8 +82,10 @@ impl Reading {
         let data = data_dir(cli, loaded.as_ref().map(|loaded| &loaded.settings));
         let data_key = loaded.as_ref().map(|loaded| app::data_key(&loaded.settings)).transpose()?.flatten();
         let offline = Offline::open_with(&data, data_key.as_ref()).with_context(|| {
-            let shown = data.display();
-            if store::Layout::new(&data).is_initialised() {
+            let (shown, layout) = (data.display(), store::Layout::new(&data));
+            if layout.hidden().is_some() {
+                format!("cannot look into {shown}: look as the user that runs the daemon")
+            } else if layout.is_initialised() {
                 format!("cannot read the ledger in {shown}; `evidenced verify {shown}` says what is wrong with it")
             } else {
                 format!("cannot read {shown}: --data names another folder, `evidenced init` begins a ledger, `evidenced demo` shows one")

@@ -10,30 +10,33 @@ use ledger::{KeySource, Kind, Level, Progress, VerifyOptions};
 use super::Exit;
 use super::args::{self, Cli, VerifyArgs};
 use super::output::{Output, Tone, shown};
-use super::read::{data_dir, load, settings_if_any};
+use super::read::{data_dir, settings_if_any};
 use crate::app;
 use crate::config::Settings;
 use crate::verify::{Meaning, Outside, Trust, meaning_of};
+
+/// Whether two paths lead to the same folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(one).is_some_and(|one| whole(other) == Some(one))
+}
 
 /// `evidenced verify [DIR]`
 pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Output) -> anyhow::Result<Exit> {
     // A folder that is named needs no settings: whoever verifies may have nothing else.
     let named = args.dir.clone().or_else(|| cli.data.clone());
-    let settings = if named.is_none() { settings_if_any(cli, out)? } else { None };
+    let wanted = named.is_none() || cli.config.is_some();
+    let settings = if wanted { settings_if_any(cli, out)? } else { None };
     let data = named.unwrap_or_else(|| data_dir(cli, settings.as_ref()));
     let witnesses = args.witness.iter().map(|line| line.trim().parse().context("not the key of a witness"));
     let trust = Trust { roots: trusted(args, settings.as_ref())?, witnesses: witnesses.collect::<Result<_, _>>()? };
-    let data_key = match (&settings, &cli.config) {
-        (Some(settings), _) => app::data_key(settings)?,
-        (None, Some(_)) => app::data_key(&load(cli, out)?.settings)?,
-        (None, None) => None,
-    };
-    let guard = settings.and_then(|settings| settings.guard_dir);
+    let data_key = settings.as_ref().map(app::data_key).transpose()?.flatten();
+    // It remembers that one ledger, and knows nothing of a copy that lies elsewhere.
+    let guard = settings.filter(|settings| is_same(&settings.data, &data)).and_then(|settings| settings.guard_dir);
     let layout = store::Layout::new(&data);
     let is_package = !layout.is_initialised() && data.join("files.txt").is_file();
     // What may not be looked at is not said to be missing: verification tells which file it is.
-    let denied = |path: &Path| path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
-    let there = layout.is_initialised() || denied(&layout.ledger());
+    let there = layout.is_initialised() || layout.hidden().is_some();
     anyhow::ensure!(is_package || there, "no ledger in {}", data.display());
     let pin = args.pin.as_ref().map(|path| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;

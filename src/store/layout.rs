@@ -127,6 +127,13 @@ impl Layout {
         self.data.join("control.sock")
     }
 
+    /// Why it cannot be told whether a ledger was begun here, where that may not be looked at: then none of them is said
+    /// to be missing.
+    pub fn hidden(&self) -> Option<io::Error> {
+        let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        self.ledger().symlink_metadata().err().filter(denied)
+    }
+
     /// Whether a ledger was ever begun here. One whose beginning was broken off is none.
     pub fn is_initialised(&self) -> bool {
         self.ledger().is_dir() && !self.beginning().exists()

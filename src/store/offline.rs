@@ -67,6 +67,9 @@ impl Offline {
     }
 
     fn open_sealed(layout: &Layout, data_key: Option<&DataKey>) -> Result<Self, ReadError> {
+        if let Some(error) = layout.hidden() {
+            return Err(ReadError::Ledger(error.into()));
+        }
         if !layout.is_initialised() {
             return Err(ReadError::Malformed(format!("no ledger in {}", layout.data().display())));
         }

@@ -53,6 +53,9 @@ impl Store {
         if layout.closing().exists() {
             return Err(OpenError::Closing(options.data));
         }
+        if let Some(error) = layout.hidden() {
+            return Err(OpenError::Failed { path: options.data, source: error.into() });
+        }
         if !layout.is_initialised() {
             return Err(OpenError::NotInitialised(options.data));
         }
