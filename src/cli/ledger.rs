@@ -156,6 +156,9 @@ fn close(cli: &Cli, because: &str, yes: bool, out: &Output) -> anyhow::Result<Ex
         out.line(out.toned(Tone::Unseen, what));
     }
     out.line(format!("kept       {}; verify it there: evidenced verify {}", aside.display(), aside.display()));
+    if before.missing > 0 {
+        out.line("           that exits with 30: what is known of it covers the entries that are missing");
+    }
     out.line(format!("ledger     {} in {}", closed.origin, data.display()));
     out.line(format!("key        {}", closed.key));
     out.line("           hand this line to your auditor now; the old ledger keeps its own");

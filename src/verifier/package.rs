@@ -351,6 +351,7 @@ impl Package {
         Report {
             about: ["controls", "streams", "from", "to"].map(|name| (name, of(name))).to_vec(),
             digest: self.digest,
+            digest_given: self.asked.digest.is_some(),
             ledger: (self.last.0, self.last.1),
             key_given: self.key_given,
             entries: self.entries.len() as u64,

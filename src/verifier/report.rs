@@ -64,6 +64,8 @@ pub struct Problem {
 pub struct Report {
     /// SHA-256 of the list of files, hexadecimal: it stands for every byte of the package.
     pub digest: String,
+    /// Whether it was held against the one that was asked for. Else page and guide, which no entry binds, may be anybody's.
+    pub digest_given: bool,
     /// The ledger's name, and how many entries its last checkpoint here covers.
     pub ledger: (String, u64),
     /// What was asked for, in words, each with its name.
@@ -118,7 +120,8 @@ impl Report {
             let clean: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             text.push_str(&format!("{name:<10} {clean}\n"));
         };
-        say("package", &format!("sha256 of files.txt: {}", self.digest));
+        let rests = "; page and guide rest on it alone: give the one that you were told with --digest";
+        say("package", &format!("sha256 of files.txt: {}{}", self.digest, if self.digest_given { "" } else { rests }));
         for (name, what) in &self.about {
             say(name, what);
         }

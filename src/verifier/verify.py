@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 CODES, ABOUT = [("invalid", 40), ("diverged", 30), ("incomplete", 50)], ("controls", "streams", "from", "to")
 OUTCOMES, VALUES = ["collected", "partial", "failed", "missed"], ["conforms", "deviates", "undetermined", "not_applicable"]
-TAG, DAY = b"evidenced body of lines, form 1\n", 86400000
-GRACE, APART = 15 * 60000, 60000  # a slot this close to an open end may still be under way; clocks may differ by this
+TAG, DAY, GRACE, APART = b"evidenced body of lines, form 1\n", 86400000, 15 * 60000, 60000  # a slot may be under way; clocks may differ
 def require(holds, what):
     if not holds:
         raise ValueError(what)
@@ -82,7 +81,6 @@ def continues(old, new, path):
     require(0 < old[1] <= new[1] and len(path) <= 128, "the later one is the smaller")
     require(grown(old[2], old[1], new[1], path) == (old[2], new[2]) and not path, "the later one does not continue the earlier one")
 # Schedules: five cron fields by the clock of a place, or a beat aligned to 1970.
-
 def numbers(field, low, high, names=()):
     found = set()
     for item in field.lower().split(","):
@@ -118,7 +116,6 @@ def due_slots(expression, place, after, through):  # the slots after one moment 
 def cell(value):
     text = re.sub("[\x00-\x1f\x7f]", " ", str(value)).replace('"', '""')
     return '"%s%s"' % ("'" if text.lstrip(" ")[:1] in tuple("=+-@") else "", text)
-
 class Package:
     def __init__(self, folder, keys=None, pin=None, digest=None, trusted=()):
         self.keys, self.pin, self.wanted, self.trusted, self.digest, self.anchored = keys, pin, digest, trusted, "", False
@@ -385,8 +382,9 @@ def main():
         parser.error("openssl, --key, --pin or --ca cannot be used: %s" % error)
     package = Package(args.folder, keys or None, pin, args.digest, args.ca)
     code, about = package.code(args.require), package.about if isinstance(package.about, dict) else {}
-    said = [("package", "sha256 of files.txt: %s" % package.digest)] + [(name, in_words(about.get(name))) for name in ABOUT]
-    said += [("ledger", "%s, at %d entries" % package.last[:2]),
+    said = [("package", "sha256 of files.txt: %s%s" % (package.digest, "" if args.digest else
+             "; page and guide rest on it alone: give the one that you were told with --digest"))]
+    said += [(name, in_words(about.get(name))) for name in ABOUT] + [("ledger", "%s, at %d entries" % package.last[:2]),
              ("key", "the one you gave" if keys else "the one in the package: give yours with --key to prove whose it is"),
              ("evidence", "%d entries are in the ledger; %d bodies are what was committed to, %d are withheld" % (
                  len(package.entries), len(package.bodies), len(package.withheld))),
