@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Ok(None) => say(&format!("{HELP}\n"), 0),
         Ok(Some((folder, asked, required))) => {
             let report = verify(&folder, &asked);
-            say(&report.words(required).to_string(), report.exit_code(required))
+            say(&report.words(required), report.exit_code(required))
         }
         Err(what) => {
             eprintln!("{what}\n\n{HELP}");
