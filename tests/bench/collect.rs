@@ -9,11 +9,12 @@
 //! The loop is hardly more than the server: of its time 96 % is the server's half. So collecting keeps up with it where it
 //! never lets the server wait, and where what it does with a page leaves the server its core. On two cores, five times one
 //! after the other and before whatever else ran there (`chrt -r 1`), it reached 0.97 to 1.05 of the loop for Keycloak and
-//! 0.80 to 0.91 for GitHub, whose pages are asked for one at a time, in 217 to 228 and 128 to 147 MiB. Left to the usual
-//! scheduler beside programs that wanted both cores, it was seen to reach 0.5 to 1.0: a page that comes wakes a thread on
-//! the server's core, and that thread stays there as long as the other core is taken. What a run costs in processor time
-//! stands beside the ratio; four fifths of it are the recording and judging after the measured interval. Of what
-//! collecting itself takes, `perf record` showed:
+//! 0.80 to 0.91 for GitHub, whose pages are asked for one at a time, in 217 to 228 and 128 to 147 MiB. By the usual
+//! scheduler, with nothing else to do there, eight runs gave 0.76 to 1.03, half of them above 0.94, and 0.78 to 1.06, half
+//! of them above 0.84; beside programs that wanted both cores it was seen to reach 0.5 to 1.0: a page that comes wakes a
+//! thread on the server's core, and that thread stays there as long as the other core is taken. What a run costs in
+//! processor time stands beside the ratio; four fifths of it are the recording and judging after the measured interval. Of
+//! what collecting itself takes, `perf record` showed:
 //!
 //! | Part | Of its processor time |
 //! | --- | --- |
