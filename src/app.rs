@@ -377,7 +377,7 @@ async fn finished(
     }
 }
 
-/// An index that is there sooner is waited for; and so is the end of what is asked at the end.
+/// How long a start waits for its index before anybody is let in, and an end for what still answers.
 const SOON: Duration = Duration::from_secs(1);
 
 /// What no ledger can say itself.

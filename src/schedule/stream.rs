@@ -216,8 +216,9 @@ impl StreamState {
     }
 
     /// It is due and may not start, or what is due cannot be recorded: [`MissedReason::HeldBack`],
-    /// [`MissedReason::DiskFull`] or [`MissedReason::NoIndex`]. Slots that are lost from the first such moment until [`StreamState::started`] or
-    /// [`StreamState::released`] are lost for that reason; where both hold in turn, for the later one.
+    /// [`MissedReason::DiskFull`] or [`MissedReason::NoIndex`]. Slots that are lost from the first such moment until
+    /// [`StreamState::started`] or [`StreamState::released`] are lost for that reason; where several hold in turn, for the
+    /// last one.
     pub fn hold(&mut self, why: MissedReason, now: Timestamp) {
         self.held = Some((self.held.map_or(now, |(since, _)| since), why));
     }
